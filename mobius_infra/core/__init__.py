@@ -1,0 +1,74 @@
+"""What the seven subpackages stand on: clocks, backends, scripts, codecs, events, errors."""
+
+from mobius_infra.core._backend import (
+    Backend,
+    BackendLost,
+    BackendRestored,
+    Gap,
+    Message,
+    Subscription,
+)
+from mobius_infra.core._clock import Clock, SystemClock
+from mobius_infra.core._codec import Codec
+from mobius_infra.core._config import Config, require
+from mobius_infra.core._decorate import AsyncDecorator, decorate, require_async
+from mobius_infra.core._errors import (
+    BackendError,
+    BackendTimeoutError,
+    BackendUnavailableError,
+    CodecError,
+    ConfigurationError,
+    MissingExtraError,
+    MobiusError,
+    Rejected,
+)
+from mobius_infra.core._events import Event, Events, Listener
+from mobius_infra.core._extras import import_extra
+from mobius_infra.core._keys import compile_key
+from mobius_infra.core._lease import Lease
+from mobius_infra.core._script import Outcome, Scalar, Script, State
+from mobius_infra.core._stats import Component, Sample, Stats, counter, gauge, samples, state
+from mobius_infra.core.backends import open_backend
+
+__all__ = [
+    "AsyncDecorator",
+    "Backend",
+    "BackendError",
+    "BackendLost",
+    "BackendRestored",
+    "BackendTimeoutError",
+    "BackendUnavailableError",
+    "Clock",
+    "Codec",
+    "CodecError",
+    "Component",
+    "Config",
+    "ConfigurationError",
+    "Event",
+    "Events",
+    "Gap",
+    "Lease",
+    "Listener",
+    "Message",
+    "MissingExtraError",
+    "MobiusError",
+    "Outcome",
+    "Rejected",
+    "Sample",
+    "Scalar",
+    "Script",
+    "State",
+    "Stats",
+    "Subscription",
+    "SystemClock",
+    "compile_key",
+    "counter",
+    "decorate",
+    "gauge",
+    "import_extra",
+    "open_backend",
+    "require",
+    "require_async",
+    "samples",
+    "state",
+]

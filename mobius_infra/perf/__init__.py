@@ -1,0 +1,3 @@
+"""To come: see the changelog for what is there."""
+
+__all__: list[str] = []
