@@ -8,7 +8,7 @@ has the shape of an older release is a `CodecError`, which a cache takes for a m
 import pickle
 import zlib
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -22,6 +22,18 @@ T = TypeVar("T")
 Transform = Callable[[bytes], bytes]
 
 VERSION = 1
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of `Codec`."""
+
+    format: Format
+    compress_above: int | None
+    max_size: int
+    encrypt: Transform | None
+    decrypt: Transform | None
+
+
 _FORMATS: tuple[Format, ...] = ("json", "msgpack", "pickle")
 _COMPRESSED = 0x10
 _ENCRYPTED = 0x20
@@ -62,10 +74,16 @@ class Codec(Generic[T]):
         "name",
     )
 
+    @overload
+    def __init__(self: "Codec[Any]", type_: None = None, **options: Unpack[Options]) -> None: ...
+    @overload
+    def __init__(self, type_: type[T], **options: Unpack[Options]) -> None: ...
+    # Any: an annotation such as `int | None` is no `type[T]`; the caller declares what it is.
+    @overload
+    def __init__(self, type_: Any, **options: Unpack[Options]) -> None: ...
     def __init__(
         self,
-        # Any: an annotation such as `int | None` is not a `type[T]`; see pydantic.TypeAdapter.
-        type_: type[T] | Any = None,
+        type_: Any = None,
         *,
         format: Format = "json",  # noqa: A002 - the natural name; the builtin is not used here
         compress_above: int | None = 1024,

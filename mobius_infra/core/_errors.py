@@ -20,7 +20,8 @@ class MobiusError(Exception):
 
     @classmethod
     def _restored(cls, args: tuple[object, ...], fields: dict[str, object]) -> Self:
-        error = cls.__new__(cls, *args)
+        error = cls.__new__(cls)
+        error.args = args
         vars(error).update(fields)
         return error
 
