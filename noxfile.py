@@ -17,7 +17,7 @@ os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
 PROJECT = nox.project.load_toml("pyproject.toml")
 SUPPORTED = nox.project.python_versions(PROJECT, max_version="3.13")
 REQUIRED = SUPPORTED[0]
-CODE = ["mobius_infra", "tests", "benchmarks", "examples", "noxfile.py"]
+CODE = ["mobius_infra", "tests", "benchmarks", "examples", "docs", "noxfile.py"]
 
 
 def works(python: str) -> bool:
