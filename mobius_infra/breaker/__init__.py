@@ -1,0 +1,26 @@
+"""Stop asking what does not answer: the circuit breaker."""
+
+from mobius_infra.breaker._breaker import BreakerConfig, BreakerStats, CircuitBreaker
+from mobius_infra.breaker._errors import CircuitOpenError
+from mobius_infra.breaker._events import (
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitIsolated,
+    CircuitOpened,
+)
+from mobius_infra.breaker._machine import Outcome, Permit, Rules, State
+
+__all__ = [
+    "BreakerConfig",
+    "BreakerStats",
+    "CircuitBreaker",
+    "CircuitClosed",
+    "CircuitHalfOpened",
+    "CircuitIsolated",
+    "CircuitOpenError",
+    "CircuitOpened",
+    "Outcome",
+    "Permit",
+    "Rules",
+    "State",
+]
