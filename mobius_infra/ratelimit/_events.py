@@ -1,0 +1,21 @@
+"""What a limiter tells its listeners: where its state is kept has changed."""
+
+from dataclasses import dataclass
+
+from mobius_infra.core import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimiterDegraded(Event):
+    """The backend failed; limits are now kept, or not kept, as `on_error` says.
+
+    Attributes:
+        reason: what the backend said.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimiterRestored(Event):
+    """The backend keeps the limits again."""
