@@ -1,0 +1,22 @@
+"""Answer from what was asked before: tiers, tags, and one load for all who wait."""
+
+from mobius_infra.cache._cache import Cache, CacheConfig, CacheStats
+from mobius_infra.cache._decorator import Cached, CachedDecorator
+from mobius_infra.cache._errors import CacheCycleError
+from mobius_infra.cache._keys import encode_key
+from mobius_infra.cache._memory import MemoryTier
+from mobius_infra.cache._tier import BackendTier, TierDegraded, TierRestored
+
+__all__ = [
+    "BackendTier",
+    "Cache",
+    "CacheConfig",
+    "CacheCycleError",
+    "CacheStats",
+    "Cached",
+    "CachedDecorator",
+    "MemoryTier",
+    "TierDegraded",
+    "TierRestored",
+    "encode_key",
+]
