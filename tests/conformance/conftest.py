@@ -9,7 +9,7 @@ import pytest
 
 from mobius_infra.core import Backend, open_backend
 
-HOMES = ["memory", "sqlite", "postgresql"]
+HOMES = ["memory", "sqlite", "postgresql", "redis", "valkey"]
 
 
 def url_of(home: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:

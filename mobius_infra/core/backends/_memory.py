@@ -1,24 +1,22 @@
 """The backend that lives in this process: for one process, and the yardstick for the others."""
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import ParamSpec, Self, TypeVar
 
-from mobius_infra.core._backend import Gap, Message, Subscription, check_key, check_ttl
+from mobius_infra.core._backend import Message, Subscription, check_key, check_ttl
 from mobius_infra.core._clock import Clock, SystemClock
 from mobius_infra.core._errors import BackendUnavailableError
 from mobius_infra.core._events import Events
 from mobius_infra.core._script import Scalar, Script, State
+from mobius_infra.core.backends._queue import MessageQueue
 
 P = ParamSpec("P")
 Result = TypeVar("Result", bound=tuple[Scalar, ...])
 
 _NEVER = float("inf")
-_UNREAD = 10_000  # messages that a slow reader may be behind before it is told of a gap
 _SWEEP = 16  # expired entries that one write clears at most, so that no write pays for many
 
 
@@ -45,7 +43,7 @@ class MemoryBackend:
         self._due: list[
             tuple[float, str]
         ] = []  # a heap; an entry that was replaced stays until due
-        self._queues: dict[str, list[_Queue]] = {}
+        self._queues: dict[str, list[MessageQueue]] = {}
         self._closed = False
         self.events = Events()
 
@@ -119,7 +117,7 @@ class MemoryBackend:
     async def subscribe(self, *channels: str) -> AsyncIterator[Subscription]:
         for channel in channels:
             self._check("subscribe", channel)
-        queue = _Queue()
+        queue = MessageQueue()
         for channel in channels:
             self._queues.setdefault(channel, []).append(queue)
         try:
@@ -191,40 +189,7 @@ class MemoryBackend:
             heapify(due)
 
 
-class _Queue:
-    """What one subscriber has not read yet; bounded, and honest about what was dropped."""
-
-    __slots__ = ("_ended", "_items", "_wake")
-
-    def __init__(self) -> None:
-        self._items: deque[Message | Gap] = deque()
-        self._wake = asyncio.Event()
-        self._ended = False
-
-    def put(self, item: Message) -> None:
-        if len(self._items) >= _UNREAD:
-            self._items.clear()
-            self._items.append(Gap(f"the reader was {_UNREAD} messages behind"))
-        self._items.append(item)
-        self._wake.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self._wake.set()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Message | Gap:
-        while not self._items:
-            if self._ended:
-                raise StopAsyncIteration
-            self._wake.clear()
-            await self._wake.wait()
-        return self._items.popleft()
-
-
-def _unique(groups: Iterable[list[_Queue]]) -> list[_Queue]:
+def _unique(groups: Iterable[list[MessageQueue]]) -> list[MessageQueue]:
     return list({id(queue): queue for group in groups for queue in group}.values())
 
 
