@@ -155,7 +155,11 @@ async def serve_webhook(settings: Settings, parts: PriceBot, stop: asyncio.Event
     env = settings.environment
     secret = None if env.webhook_secret is None else env.webhook_secret.get_secret_value()
     app = web.Application()
-    SimpleRequestHandler(parts.dispatcher, parts.bot, secret_token=secret).register(app, "/webhook")
+    # Not in the background: only an update that was answered is acknowledged.
+    handler = SimpleRequestHandler(
+        parts.dispatcher, parts.bot, handle_in_background=False, secret_token=secret
+    )
+    handler.register(app, "/webhook")
     # On the way out, aiohttp lets running handlers answer before it closes.
     runner = web.AppRunner(app, shutdown_timeout=settings.production.drain_timeout)
     await runner.setup()

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from aiogram import Bot
-from aiogram.exceptions import TelegramAPIError, TelegramRetryAfter
+from aiogram.exceptions import AiogramError, TelegramRetryAfter
 from aiogram.types import Update
 
 from mobius_infra.core import Clock
@@ -62,7 +62,7 @@ async def _ask(
         )
     except TelegramRetryAfter as error:
         await clock.sleep(error.retry_after)
-    except TelegramAPIError as error:
+    except AiogramError as error:  # the API's own errors, and what a gateway answers instead
         log.warning("getUpdates failed: %s", error)
     return None
 

@@ -1,0 +1,228 @@
+"""The price bot: what its users see, whatever happens behind it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+from examples.bot.app import PriceBot, run
+from examples.bot.botapi import BotApiServer, Fault, SimulatedUser
+from examples.bot.handlers import HELP, NOT_NOW
+from examples.bot.settings import Environment, Settings
+from examples.bot.upstream import Upstream
+from tests.servers.ports import free_port
+from tests.servers.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+
+
+class World:
+    """A bot between its upstream and the Bot API, all on loopback."""
+
+    def __init__(self, server: BotApiServer, upstream: Upstream, parts: PriceBot) -> None:
+        self.server = server
+        self.upstream = upstream
+        self.parts = parts
+
+    async def ask(self, user: SimulatedUser, text: str) -> str:
+        user.send(text)
+        return str((await user.reply())["text"])
+
+
+@asynccontextmanager
+async def world(folder: Path, **environment: object) -> AsyncIterator[World]:
+    async with BotApiServer() as server, Upstream() as upstream:
+        env = Environment.model_validate(
+            {
+                "telegram_bot_token": SecretStr(server.token),
+                "telegram_api_url": server.url,
+                "upstream_url": upstream.url,
+                "database_url": f"sqlite:///{folder}/bot.db?timeout=10",
+                "status_port": 0,
+                **environment,
+            }
+        )
+        stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+        bot = asyncio.create_task(run(Settings.read(env), stop, ready.set_result))
+        await asyncio.wait({bot, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if bot.done():
+            await bot
+        try:
+            yield World(server, upstream, ready.result())
+        finally:
+            stop.set()
+            await bot
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as here:
+        yield here
+
+
+async def test_it_answers_what_it_is_asked(here: World) -> None:
+    user = here.server.user("Ada")
+    assert (await here.ask(user, "/price btc")).startswith("1 BTC = ")
+    assert (await here.ask(user, "/convert 5 eth usd")).startswith("5 ETH = ")
+    assert "upstream: up" in await here.ask(user, "/status")
+    assert await here.ask(user, "/start") == HELP
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("/price nonsense", "I know no coin called 'nonsense'"),
+        ("/price <b>;DROP", "I know no coin called"),
+        ("/convert", "Write it like this"),
+        ("/convert nan eth usd", "Write it like this"),
+        ("/convert 1e99 eth usd", "Write it like this"),
+        ("/convert 1 eth nope", "I know no coin called 'nope'"),
+        ("x" * 201, "too long"),
+    ],
+)
+async def test_nonsense_gets_a_kind_answer(text: str, answer: str, here: World) -> None:
+    assert answer in await here.ask(here.server.user("Ada"), text)
+
+
+async def test_a_button_asks_again(here: World) -> None:
+    user = here.server.user("Ada")
+    user.send("/price eth")
+    message = await user.reply()
+    user.press(message, message["reply_markup"]["inline_keyboard"][0][0]["callback_data"])
+    assert (await user.reply())["text"].startswith("1 ETH = ")
+
+
+async def test_who_asks_too_much_is_told_when_to_come_back(here: World) -> None:
+    hasty, patient = here.server.user("Ada"), here.server.user("Alan")
+    answers = [await here.ask(hasty, "/price btc") for _ in range(8)]
+    assert sum(answer.startswith("Slowly, please") for answer in answers) >= 2
+    assert (await here.ask(patient, "/price btc")).startswith("1 BTC")
+
+
+async def test_a_failing_upstream_is_answered_by_what_is_known_and_never_by_an_error(
+    here: World,
+) -> None:
+    await here.ask(here.server.user("Ada"), "/price btc")
+    here.upstream.mood = "failing"
+    await here.parts.cache.delete("nothing")  # the cache stays as it is
+    for number in range(8):
+        user = here.server.user(f"U{number}")
+        assert (await here.ask(user, "/price btc")).startswith("1 BTC")
+        assert await here.ask(user, "/price doge") == NOT_NOW
+    assert here.parts.breaker.stats().opened >= 1
+    assert here.parts.breaker.stats().rejected >= 1
+    here.upstream.mood = "well"
+
+    async def recovered() -> bool:
+        user = here.server.user("Late")
+        return (await here.ask(user, "/price doge")).startswith("1 DOGE")
+
+    await eventually(recovered, timeout=20, what="the recovery")
+
+
+async def test_an_update_that_comes_twice_is_answered_once(here: World) -> None:
+    user = here.server.user("Ada")
+    first = user.send("/price btc")
+    await user.reply()
+
+    async def confirmed() -> bool:
+        return first in here.server.updates.confirmed
+
+    await eventually(confirmed, timeout=10, what="the confirmation")
+    here.server.updates.redeliver(first)
+    await here.ask(user, "/price eth")
+    assert len(here.server.sent_to(user)) == 2
+    assert here.parts.once.duplicates == 1
+
+
+async def test_it_bears_a_bot_api_that_fails(here: World) -> None:
+    here.server.faults.add("getUpdates", Fault.server_error(502), Fault.dropped())
+    user = here.server.user("Ada")
+    assert (await here.ask(user, "/price btc")).startswith("1 BTC")
+    assert (await here.ask(user, "/price btc")).startswith("1 BTC")
+
+
+async def test_its_pages_show_what_happened(here: World) -> None:
+    await here.ask(here.server.user("Ada"), "/price btc")
+    base = here.parts.status_url.removesuffix("/status")
+    async with httpx.AsyncClient(base_url=base) as client:
+        assert "Price bot" in (await client.get("/status")).text
+        assert (await client.get("/health")).status_code == 200
+        assert (
+            'mobius_cache_loads_total{name="prices",service="bot"} 1.0'
+            in (await client.get("/metrics")).text
+        )
+
+
+async def test_it_works_by_webhook_and_encrypted(tmp_path: Path) -> None:
+    port = free_port()
+
+    async with world(
+        tmp_path,
+        webhook_url=f"http://127.0.0.1:{port}",
+        webhook_port=port,
+        webhook_secret="s3cret",
+        encryption_key=Fernet.generate_key().decode(),
+    ) as here:
+        user = here.server.user("Ada")
+        assert (await here.ask(user, "/price btc")).startswith("1 BTC")
+        async with httpx.AsyncClient() as stranger:
+            url = f"http://127.0.0.1:{port}/webhook"
+            assert (await stranger.post(url, json={"update_id": 1})).status_code == 401
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("bot.db*"))
+    assert b'"usd"' not in stored
+
+
+async def test_stopped_by_sigterm_it_loses_nothing_and_answers_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    async with BotApiServer() as server, Upstream(delay=0.3) as upstream:
+        upstream.mood = "slow"
+        environment = {
+            **os.environ,
+            "TELEGRAM_BOT_TOKEN": server.token,
+            "TELEGRAM_API_URL": server.url,
+            "UPSTREAM_URL": upstream.url,
+            "DATABASE_URL": f"sqlite:///{tmp_path}/bot.db",
+            "STATUS_PORT": "0",
+        }
+        users = [server.user(f"U{number}") for number in range(30)]
+
+        async def run_until(answers: int) -> None:
+            """Run a bot until so many answers were given, then stop it as an init system does."""
+
+            async def given() -> bool:
+                return sum(len(server.sent_to(user)) for user in users) >= answers
+
+            process = subprocess.Popen(
+                [sys.executable, "-m", "examples.bot.app"],
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                await eventually(given, timeout=30, what=f"{answers} answers")
+                process.send_signal(signal.SIGTERM)
+                for user in users if answers == 1 else []:
+                    user.send("/price btc")  # while it is being stopped
+                assert await asyncio.to_thread(process.wait, 20) == 0
+            finally:
+                process.kill()
+                process.wait()
+
+        for number, user in enumerate(users):
+            user.send(f"/price {('btc', 'eth', 'sol', 'ton')[number % 4]}")
+        await run_until(1)
+        if server.updates.confirmed[-1] < 60:  # else the first was quick enough to answer all
+            await run_until(60)
+        assert [len(server.sent_to(user)) for user in users] == [2] * 30
