@@ -1,11 +1,15 @@
 """What we take from redis-py: connections, and the words for what can go wrong.
 
-The one module that imports it. Its clients, pools and retries are not used: `_redis_link` sends
-what concurrent tasks ask for together, and decides itself when to connect again.
+The one module that imports it. It connects, authenticates and speaks TLS; its clients, pools and
+retries are not used: `_redis_link` reads and writes the streams itself, sends together what
+concurrent tasks ask for, and decides when to connect again.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
+import hiredis
+from redis._parsers import BaseParser
 from redis.asyncio import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
@@ -23,6 +27,7 @@ from redis.exceptions import (
 from mobius_infra.core.backends._url import BackendUrl
 
 __all__ = [
+    "NOT_ENOUGH",
     "AskError",
     "Connect",
     "Connection",
@@ -34,9 +39,33 @@ __all__ = [
     "connect_to",
     "connect_to_master",
     "key_slot",
+    "new_parser",
+    "streams_of",
 ]
 
 Connect = Callable[[], Awaitable[Connection]]
+
+NOT_ENOUGH = object()
+"""What a parser gives when there is no whole reply yet."""
+
+
+def streams_of(connection: Connection) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return what is under a connection.
+
+    redis-py reads one reply at a time, with a time-out and several awaits around each: more than
+    half of the cost of a pipeline.
+    """
+    reader, writer = connection._reader, connection._writer
+    if reader is None or writer is None:
+        raise RedisError("the connection was closed")
+    return reader, writer
+
+
+def new_parser() -> hiredis.Reader:
+    """Return a parser of replies; an error is given as a value, of redis-py's classes."""
+    return hiredis.Reader(
+        protocolError=RedisError, replyError=BaseParser.parse_error, notEnoughData=NOT_ENOUGH
+    )
 
 
 def connect_to(url: BackendUrl, host: str, port: int | None, database: int = 0) -> Connect:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mobius_infra.core._backend import BackendLost, BackendRestored
@@ -17,11 +17,13 @@ from mobius_infra.core._clock import Clock
 from mobius_infra.core._errors import BackendError, BackendTimeoutError, BackendUnavailableError
 from mobius_infra.core._events import Events
 from mobius_infra.core.backends._redis_client import (
+    NOT_ENOUGH,
     Connect,
     Connection,
     ReadOnlyError,
     RedisError,
-    ResponseError,
+    new_parser,
+    streams_of,
 )
 
 log = logging.getLogger("mobius_infra")
@@ -30,6 +32,7 @@ Word = str | bytes | int
 Reply = Any  # bytes, int, None, or a list of these: what Redis answers
 
 _PAUSE_FIRST, _PAUSE_MAX = 0.05, 2.0  # seconds between attempts to connect, doubled and jittered
+_CHUNK = 256 * 1024  # bytes read at a time
 _BACKLOG = 100_000  # commands that may wait for a reply at once
 
 Pending = tuple["asyncio.Future[Reply]", float]
@@ -69,6 +72,8 @@ class Link:
         self._outbox: list[tuple[Sequence[Word], asyncio.Future[Reply]]] = []
         self._pending: deque[Pending] = deque()
         self._wake = asyncio.Event()  # there is something to send
+        self._write: Callable[[Iterable[bytes]], None] | None = None  # while connected
+        self._pack: Callable[..., list[bytes]]
         self._life: asyncio.Task[None] | None = None
         self._pause = 0.0
         self._retry_at = 0.0
@@ -95,7 +100,13 @@ class Link:
         if len(self._pending) + len(self._outbox) >= _BACKLOG:
             reason = f"{_BACKLOG} commands are waiting for it"
             raise BackendUnavailableError(self._name, operation, reason)
-        reply = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        reply = loop.create_future()
+        if self._write is not None and not self._pending:
+            # Nothing is on its way: who asks alone need not wait for the end of the turn.
+            self._pending.append((reply, loop.time()))
+            self._write(self._pack(*words))
+            return reply
         self._outbox.append((words, reply))
         self._wake.set()
         return reply
@@ -151,14 +162,17 @@ class Link:
 
     async def _serve(self, connection: Connection) -> "_Lost":
         """Send and receive until one of the two fails; return why."""
+        reader, writer = streams_of(connection)
+        self._pack, self._write = connection.pack_command, writer.writelines
         parts = [
             asyncio.create_task(part)
-            for part in (self._send(connection), self._receive(connection), self._watch())
+            for part in (self._send(writer), self._receive(reader), self._watch())
         ]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             error = next(iter(done)).exception()
         finally:
+            self._write = None
             for part in parts:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
@@ -169,32 +183,35 @@ class Link:
         assert error is not None  # noqa: S101 - none of the three ever returns
         raise error
 
-    async def _send(self, connection: Connection) -> None:
+    async def _send(self, writer: asyncio.StreamWriter) -> None:
         now = asyncio.get_running_loop().time
         while True:
             await self._wake.wait()
             self._wake.clear()
             batch, self._outbox = self._outbox, []
             packed: list[bytes] = []
+            sent_at = now()
             for words, reply in batch:
                 if not reply.done():  # cancelled before it was sent
-                    packed.extend(connection.pack_command(*words))
-                    self._pending.append((reply, now()))
+                    packed.extend(self._pack(*words))
+                    self._pending.append((reply, sent_at))
             if packed:
-                await connection.send_packed_command(b"".join(packed), check_health=False)
+                writer.write(b"".join(packed))
+                await writer.drain()
 
-    async def _receive(self, connection: Connection) -> None:
-        pending = self._pending
+    async def _receive(self, reader: asyncio.StreamReader) -> None:
+        pending, parser = self._pending, new_parser()
         while True:
-            try:
-                reply = await connection.read_response(disable_decoding=True)
-            except ReadOnlyError:
-                raise  # a replica since a failover: this is the wrong server
-            except ResponseError as error:
-                reply = error
-            future, _ = pending.popleft()
-            if not future.done():
-                future.set_result(reply)
+            data = await reader.read(_CHUNK)
+            if not data:
+                raise EOFError("the server closed the connection")
+            parser.feed(data)
+            while (reply := parser.gets(False)) is not NOT_ENOUGH:
+                if isinstance(reply, ReadOnlyError):
+                    raise reply  # a replica since a failover: this is the wrong server
+                future, _ = pending.popleft()
+                if not future.done():
+                    future.set_result(reply)
 
     async def _watch(self) -> None:
         """End the connection when the oldest command has waited too long: one timer for all."""

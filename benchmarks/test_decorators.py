@@ -1,0 +1,81 @@
+"""The three decorators where nothing is wrong: a hit, a closed circuit, a token that is there.
+
+The first of each group is the floor: a bare await of a no-op coroutine function.
+"""
+
+import warnings
+from typing import Any
+
+import pytest
+
+from benchmarks.conftest import Measure
+from mobius_infra.breaker import CircuitBreaker
+from mobius_infra.cache import Cache
+from mobius_infra.ratelimit import RateLimiter, TokenBucket
+
+
+async def nothing(x: int = 1) -> int:
+    return x
+
+
+@pytest.mark.benchmark(group="cache: hit in memory")
+class TestCache:
+    def test_bare_await(self, measure: Measure) -> None:
+        measure(lambda: nothing(1))
+
+    def test_mobius_infra(self, measure: Measure) -> None:
+        cached = Cache("c").cached()(nothing)
+        measure(lambda: cached(1))
+
+    def test_async_lru(self, measure: Measure) -> None:
+        from async_lru import alru_cache
+
+        cached = alru_cache(maxsize=10_000, ttl=60)(nothing)
+        measure(lambda: cached(1))
+
+    def test_aiocache(self, measure: Measure) -> None:
+        from aiocache import cached as aiocached  # type: ignore[import-untyped]  # ships none
+
+        cached = aiocached(ttl=60)(nothing)
+        measure(lambda: cached(1))
+
+
+@pytest.mark.benchmark(group="breaker: closed circuit, success")
+class TestBreaker:
+    def test_bare_await(self, measure: Measure) -> None:
+        measure(nothing)
+
+    def test_mobius_infra(self, measure: Measure) -> None:
+        measure(CircuitBreaker("b")(nothing))
+
+    def test_circuitbreaker(self, measure: Measure) -> None:
+        from circuitbreaker import circuit  # type: ignore[import-untyped]  # ships none
+
+        guarded: Any = circuit(failure_threshold=5)(nothing)
+        measure(guarded)
+
+
+@pytest.mark.benchmark(group="rate limiter: token is there")
+class TestRateLimiter:
+    def test_bare_await(self, measure: Measure) -> None:
+        measure(nothing)
+
+    def test_mobius_infra(self, measure: Measure) -> None:
+        measure(RateLimiter("r", TokenBucket(1e9, 1e9))(nothing))
+
+    def test_mobius_infra_by_key(self, measure: Measure) -> None:
+        limited = RateLimiter("r", TokenBucket(1e9, 1e9), key="x")(nothing)
+        measure(lambda: limited(1))
+
+    def test_aiolimiter(self, measure: Measure) -> None:
+        from aiolimiter import AsyncLimiter
+
+        with warnings.catch_warnings():  # it warns of being used on a second loop: this one
+            warnings.simplefilter("ignore")
+            limiter = AsyncLimiter(1e9, 1)
+
+        async def limited() -> int:
+            async with limiter:
+                return await nothing()
+
+        measure(limited)
