@@ -38,7 +38,7 @@ async def eventually(condition: Callable[[], Awaitable[T]], *, timeout: float, w
     """
     try:
         async with asyncio.timeout(timeout) as deadline:
-            while not (value := await condition()):  # noqa: ASYNC110  no event from a process
+            while not (value := await condition()):
                 await asyncio.sleep(PAUSE)
     except TimeoutError:
         if deadline.expired():
