@@ -22,7 +22,7 @@ h3 { font-size: 1rem; margin: 0 0 .6rem; display: flex; justify-content: space-b
 h3 small { font-weight: 400; color: var(--soft); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem;
   padding: 1rem 1.1rem; }
-.grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
+.grid { display: grid; gap: 1rem; align-items: start; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
 .state { font-weight: 600; white-space: nowrap; }
 .state::before { content: ""; display: inline-block; width: .6em; height: .6em; margin-right: .45em;
   border-radius: 50%; background: currentColor; }
@@ -32,7 +32,7 @@ header .state { padding: .2rem .8rem; border: 1px solid currentColor; border-rad
 table { width: 100%; border-collapse: collapse; }
 td, th { text-align: left; padding: .28rem .9rem .28rem 0; vertical-align: top; }
 tr + tr > * { border-top: 1px solid var(--line); }
-th { font-weight: 400; color: var(--soft); }
+th { font-weight: 400; color: var(--soft); overflow-wrap: anywhere; }
 td.number { text-align: right; padding-right: 0; font-variant-numeric: tabular-nums; }
 .soft { color: var(--soft); } .wide { overflow-x: auto; }
 footer { margin-top: 2rem; color: var(--soft); font-size: .85rem; }
