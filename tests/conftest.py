@@ -7,9 +7,11 @@ from typing import ParamSpec, TypeAlias, TypeVar
 
 import pytest
 
+from tests.servers.cluster import RedisCluster
 from tests.servers.missing import must_have_servers, obtain, summarise_skips
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer, find_redis_flavour
+from tests.servers.sentinel import RedisSentinel
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -21,6 +23,8 @@ SERVER_FIXTURES = {
     "redis_server",
     "valkey_server",
     "postgres_server",
+    "redis_cluster",
+    "redis_sentinel",
     "own_redis_server",
     "own_postgres_server",
 }
@@ -96,6 +100,34 @@ def valkey_url(valkey_server: RedisServer) -> str:
     """Give the URL of the session's Valkey server, emptied."""
     valkey_server.flush()
     return valkey_server.url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Give the session's Redis Cluster."""
+    with lending(RedisCluster) as start:
+        yield start()
+
+
+@pytest.fixture
+def redis_cluster_url(redis_cluster: RedisCluster) -> str:
+    """Give the URL of the session's cluster, emptied."""
+    redis_cluster.flush()
+    return redis_cluster.url
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel() -> Iterator[RedisSentinel]:
+    """Give the session's Redis behind a sentinel."""
+    with lending(RedisSentinel) as start:
+        yield start()
+
+
+@pytest.fixture
+def redis_sentinel_url(redis_sentinel: RedisSentinel) -> str:
+    """Give the URL of the session's sentinel, its master emptied."""
+    redis_sentinel.flush()
+    return redis_sentinel.url
 
 
 @pytest.fixture

@@ -9,7 +9,15 @@ import pytest
 
 from mobius_infra.core import Backend, open_backend
 
-HOMES = ["memory", "sqlite", "postgresql", "redis", "valkey"]
+HOMES = [
+    "memory",
+    "sqlite",
+    "postgresql",
+    "redis",
+    "valkey",
+    "redis_cluster",
+    "redis_sentinel",
+]
 
 
 def url_of(home: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
