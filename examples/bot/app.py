@@ -20,6 +20,7 @@ from cryptography.fernet import Fernet
 
 from examples.bot.handlers import make_router, slowly, user_of
 from examples.bot.once import Once
+from examples.bot.patience import Patience
 from examples.bot.polling import poll
 from examples.bot.prices import Prices, UnknownCoinError
 from examples.bot.settings import Environment, Settings
@@ -98,6 +99,7 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         limits = settings.security.message_length
         dispatcher.include_router(make_router(prices, monitor, limiter, limits))
         bot = make_bot(env)
+        bot.session.middleware(Patience(SystemClock()))
         stack.push_async_callback(bot.session.close)
         yield PriceBot(
             bot, dispatcher, cache, breaker, limiter, once, f"http://127.0.0.1:{port}/status"

@@ -11,14 +11,20 @@ from pathlib import Path
 
 import httpx
 import pytest
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.exceptions import TelegramRetryAfter
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from examples.bot.app import PriceBot, run
 from examples.bot.botapi import BotApiServer, Fault, SimulatedUser
 from examples.bot.handlers import HELP, NOT_NOW
+from examples.bot.patience import Patience
 from examples.bot.settings import Environment, Settings
 from examples.bot.upstream import Upstream
+from mobius_infra.testing import ManualClock
 from tests.servers.ports import free_port
 from tests.servers.waiting import eventually
 
@@ -149,6 +155,23 @@ async def test_it_bears_a_bot_api_that_fails(here: World) -> None:
     user = here.server.user("Ada")
     assert (await here.ask(user, "/price btc")).startswith("1 BTC")
     assert (await here.ask(user, "/price btc")).startswith("1 BTC")
+
+
+async def test_an_answer_that_is_refused_for_now_is_sent_again() -> None:
+    clock = ManualClock(auto_jump=True)
+    async with BotApiServer() as server:
+        session = AiohttpSession(api=TelegramAPIServer.from_base(server.url))
+        session.middleware(Patience(clock))
+        async with Bot(server.token, session=session).context() as bot:
+            user = server.user("Ada")
+            server.faults.add("sendMessage", Fault.too_many(7), Fault.server_error(500))
+            await bot.send_message(user.id, "patiently")
+            assert server.sent_to(user) == ["patiently"]
+            assert [call.status for call in server.calls] == [429, 500, 200]
+            assert clock.monotonic() == 7 + 2.0
+            server.faults.add("sendMessage", *[Fault.too_many(1)] * 9)
+            with pytest.raises(TelegramRetryAfter):
+                await bot.send_message(user.id, "in vain")
 
 
 async def test_its_pages_show_what_happened(here: World) -> None:
