@@ -52,7 +52,7 @@ class Wire(Protocol):
     async def ask_all(
         self, operation: str, commands: Sequence[tuple[str, Sequence[Word]]]
     ) -> list[Reply]: ...
-    def connect_any(self) -> Connect: ...
+    def connect_to(self, key: str) -> Connect: ...
     async def close(self) -> None: ...
 
 
@@ -73,7 +73,7 @@ class _Single:
         replies = [link.put(operation, words) for _, words in commands]
         return [link.opened(operation, await reply) for reply in replies]
 
-    def connect_any(self) -> Connect:
+    def connect_to(self, key: str) -> Connect:
         return self._connect
 
     async def close(self) -> None:
@@ -190,7 +190,13 @@ class RedisBackend:
         return int(seconds) + int(micros) / 1_000_000
 
     async def publish(self, channel: str, data: bytes) -> None:
-        await self._ask("publish", self._key(channel), "PUBLISH", data)
+        # By way of the server that subscribers are connected to: between the servers of a cluster
+        # messages travel on their own time, and one from before could come after.
+        named = self._key(channel)
+        try:
+            await self._wire.ask("publish", self._prefix, "PUBLISH", named, data)
+        except ResponseError as error:
+            raise BackendError(self.name, "publish", str(error)) from error
 
     @asynccontextmanager
     async def subscribe(self, *channels: str) -> AsyncIterator[Subscription]:
@@ -273,7 +279,7 @@ class RedisBackend:
     async def _subscribed(self, channels: list[bytes]) -> Connection:
         try:
             async with asyncio.timeout(self._timeout):
-                connection = await self._wire.connect_any()()
+                connection = await self._wire.connect_to(self._prefix)()
                 await connection.send_command("SUBSCRIBE", *channels)
                 for _ in channels:
                     await connection.read_response(disable_decoding=True)

@@ -7,6 +7,7 @@ from mobius_infra.core._errors import BackendUnavailableError
 from mobius_infra.core.backends._redis_client import (
     AskError,
     Connect,
+    Connection,
     MovedError,
     connect_to,
     key_slot,
@@ -70,10 +71,16 @@ class Cluster:
             await asyncio.gather(*(self.ask(operation, key, *words) for key, words in commands))
         )
 
-    def connect_any(self) -> Connect:
-        """Return how to connect to some server: messages reach subscribers of all."""
-        host, port = next(iter(self._slots.values()), self._seeds[0])
-        return connect_to(self._url, host, port)
+    def connect_to(self, key: str) -> Connect:
+        """Return how to connect to the master of `key`."""
+
+        async def connect() -> Connection:
+            slot = key_slot(key.encode())
+            if slot not in self._slots:
+                await self._learn("connect")
+            return await connect_to(self._url, *self._slots.get(slot, self._seeds[0]))()
+
+        return connect
 
     async def close(self) -> None:
         """Disconnect from all."""
