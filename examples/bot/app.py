@@ -13,20 +13,15 @@ from dataclasses import dataclass
 import aiohttp
 from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
-from aiogram.webhook.aiohttp_server import SimpleRequestHandler
-from aiohttp import web
-from cryptography.fernet import Fernet
+from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
 
+from examples.bot.delivery import Once, listen, patiently, poll
 from examples.bot.handlers import make_router, slowly, user_of
-from examples.bot.once import Once
-from examples.bot.patience import Patience
-from examples.bot.polling import poll
-from examples.bot.prices import Prices, UnknownCoinError
-from examples.bot.settings import Environment, Settings
+from examples.bot.prices import UnknownCoinError, make_price
+from examples.bot.settings import Settings
 from mobius_infra.breaker import CircuitBreaker, State
 from mobius_infra.cache import BackendTier, Cache, MemoryTier
-from mobius_infra.core import Backend, Component, SystemClock, open_backend
+from mobius_infra.core import open_backend
 from mobius_infra.health import HealthMonitor, backend_check, serve, status_app
 from mobius_infra.metrics import MetricsCollector
 from mobius_infra.ratelimit import RateLimiter
@@ -34,17 +29,7 @@ from mobius_infra.ratelimit import RateLimiter
 
 @dataclass(frozen=True, slots=True)
 class PriceBot:
-    """The bot's parts, wired and started.
-
-    Attributes:
-        bot: the Bot API client.
-        dispatcher: hands updates to the handlers.
-        cache: of prices.
-        breaker: around the upstream.
-        limiter: of each user.
-        once: lets each update through once.
-        status_url: the page that shows all of it.
-    """
+    """The bot's parts, wired and started."""
 
     bot: Bot
     dispatcher: Dispatcher
@@ -58,21 +43,24 @@ class PriceBot:
 @asynccontextmanager
 async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
     """Make all parts of the bot, and let go of them in the reverse order."""
-    env = settings.environment
+    env, production, limits = settings.environment, settings.production, settings.security
     async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=settings.production.upstream_timeout)
-            )
-        )
+        start = stack.enter_async_context
         urls = [url for url in (env.redis_url, env.database_url) if url is not None]
-        backends = [await stack.enter_async_context(open_backend(url)) for url in urls]
-        cache = await stack.enter_async_context(make_cache(settings, backends))
-        breaker = CircuitBreaker.from_config(
-            settings.production.upstream, ignored=(UnknownCoinError,)
+        backends = [await start(open_backend(url)) for url in urls]
+
+        keep = settings.cache
+        cache = Cache(
+            "prices",
+            tiers=[MemoryTier(keep.entries), *(BackendTier(each) for each in backends)],
+            ttl=keep.ttl,
+            stale_for=keep.stale_for,
+            codec_options=env.encryption(),
         )
-        limiter = RateLimiter.from_config(
-            settings.security.per_user, key=user_of, on_limit=slowly, backend=backends[0]
+        await start(cache)
+        breaker = CircuitBreaker.from_config(production.upstream, ignored=(UnknownCoinError,))
+        per_user = RateLimiter.from_config(
+            limits.per_user, key=user_of, on_limit=slowly, backend=backends[0]
         )
 
         monitor = HealthMonitor()
@@ -83,94 +71,40 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         async def upstream() -> bool:
             return breaker.state is State.CLOSED
 
-        await stack.enter_async_context(monitor)
-        collector = MetricsCollector(name=settings.metrics.name)
-        components: list[Component] = [cache, breaker, limiter]
-        collector.watch(*components)
+        await start(monitor)
+        metrics = MetricsCollector(name=settings.metrics.name)
+        metrics.watch(cache, breaker, per_user)
         page = status_app(
-            monitor, components=components, metrics=collector.render, title=settings.metrics.title
+            monitor,
+            components=[cache, breaker, per_user],
+            metrics=metrics.render,
+            title=settings.metrics.title,
         )
-        port = await stack.enter_async_context(serve(page, "127.0.0.1", env.status_port))
+        port = await start(serve(page, "127.0.0.1", env.status_port))
 
-        once = Once(backends[0])
-        dispatcher = Dispatcher()
+        timeout = aiohttp.ClientTimeout(total=production.upstream_timeout)
+        http = await start(aiohttp.ClientSession(timeout=timeout))
+        price = make_price(http, env.upstream_url, cache, breaker)
+        once, dispatcher = Once(backends[0]), Dispatcher()
         dispatcher.update.outer_middleware(once)
-        prices = Prices(session, env.upstream_url, cache, breaker)
-        limits = settings.security.message_length
-        dispatcher.include_router(make_router(prices, monitor, limiter, limits))
-        bot = make_bot(env)
-        bot.session.middleware(Patience(SystemClock()))
+        dispatcher.include_router(make_router(price, monitor, per_user, limits.message_length))
+        api = TelegramAPIServer.from_base(env.telegram_api_url) if env.telegram_api_url else None
+        bot = Bot(env.telegram_bot_token.get_secret_value(), AiohttpSession(api=api or PRODUCTION))
+        bot.session.middleware(patiently)
         stack.push_async_callback(bot.session.close)
-        yield PriceBot(
-            bot, dispatcher, cache, breaker, limiter, once, f"http://127.0.0.1:{port}/status"
-        )
-
-
-def make_cache(settings: Settings, backends: list[Backend]) -> Cache:
-    """Make the cache of prices: memory before what is shared, encrypted if there is a key."""
-    key = settings.environment.encryption_key
-    fernet = None if key is None else Fernet(key.get_secret_value())
-    return Cache(
-        "prices",
-        tiers=[MemoryTier(settings.cache.entries), *(BackendTier(each) for each in backends)],
-        ttl=settings.cache.ttl,
-        stale_for=settings.cache.stale_for,
-        codec_options=None
-        if fernet is None
-        else {"encrypt": fernet.encrypt, "decrypt": fernet.decrypt},
-    )
-
-
-def make_bot(env: Environment) -> Bot:
-    """Make the Bot API client, for Telegram or for another server."""
-    if env.telegram_api_url is None:
-        return Bot(env.telegram_bot_token.get_secret_value())
-    server = TelegramAPIServer.from_base(env.telegram_api_url)
-    return Bot(env.telegram_bot_token.get_secret_value(), session=AiohttpSession(api=server))
+        url = f"http://127.0.0.1:{port}/status"
+        yield PriceBot(bot, dispatcher, cache, breaker, per_user, once, url)
 
 
 async def run(settings: Settings, stop: asyncio.Event, ready: Callable[[PriceBot], object]) -> None:
-    """Answer updates until `stop` is set; then finish what is being answered.
-
-    Args:
-        settings: of all parts.
-        stop: ends it.
-        ready: called with the parts once they are started.
-    """
+    """Answer updates until `stop` is set; `ready` is called with the parts once they started."""
     async with price_bot(settings) as parts:
         ready(parts)
         if settings.environment.webhook_url is not None:
-            await serve_webhook(settings, parts, stop)
-            return
-        await parts.bot.delete_webhook()
-        await poll(
-            parts.bot,
-            lambda update: parts.dispatcher.feed_update(parts.bot, update),
-            stop=stop,
-            clock=SystemClock(),
-            drain_timeout=settings.production.drain_timeout,
-        )
-
-
-async def serve_webhook(settings: Settings, parts: PriceBot, stop: asyncio.Event) -> None:
-    """Receive updates by HTTP. What is not answered with success, Telegram sends again."""
-    env = settings.environment
-    secret = None if env.webhook_secret is None else env.webhook_secret.get_secret_value()
-    app = web.Application()
-    # Not in the background: only an update that was answered is acknowledged.
-    handler = SimpleRequestHandler(
-        parts.dispatcher, parts.bot, handle_in_background=False, secret_token=secret
-    )
-    handler.register(app, "/webhook")
-    # On the way out, aiohttp lets running handlers answer before it closes.
-    runner = web.AppRunner(app, shutdown_timeout=settings.production.drain_timeout)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", env.webhook_port).start()
-        await parts.bot.set_webhook(f"{env.webhook_url}/webhook", secret_token=secret)
-        await stop.wait()
-    finally:
-        await runner.cleanup()
+            await listen(parts.bot, parts.dispatcher, settings.environment, stop)
+        else:
+            await parts.bot.delete_webhook()
+            await poll(parts.bot, parts.dispatcher, parts.once, stop)
 
 
 async def main() -> None:

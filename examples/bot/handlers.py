@@ -1,34 +1,35 @@
 """What the bot answers. Users see answers, never errors: in need a price as of some time ago."""
 
-import re
 import time
 from decimal import Decimal, InvalidOperation
 
 from aiogram import F, Router
-from aiogram.filters import Command, CommandObject, CommandStart
-from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
+from aiogram.filters import Command, CommandObject, ExceptionTypeFilter
+from aiogram.types import (
+    CallbackQuery,
+    ErrorEvent,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    Message,
+)
 
-from examples.bot.prices import Price, Prices, UnavailableError, UnknownCoinError
+from examples.bot.prices import UNAVAILABLE, Price, PriceOf, UnknownCoinError
 from mobius_infra.health import HealthMonitor
 from mobius_infra.ratelimit import RateLimitedError, RateLimiter
 
 HELP = "/price btc: a price\n/convert 5 eth usd: an amount in another coin\n/status: how I am"
 NOT_NOW = "I can't reach the price service right now. I keep trying: please ask again soon."
-SYMBOL = re.compile(r"[a-z0-9]{2,10}")
+UNKNOWN = "I know no such coin. Try btc, eth, sol, ton or doge."
 FRESH = 60.0  # seconds; the age of an older price is told with it
 
 
 def make_router(
-    prices: Prices, monitor: HealthMonitor, per_user: RateLimiter, longest: int
+    price_of: PriceOf,
+    monitor: HealthMonitor,
+    per_user: RateLimiter,
+    longest: int,
 ) -> Router:
-    """Make the bot's handlers.
-
-    Args:
-        prices: where prices come from.
-        monitor: what `/status` tells of.
-        per_user: limits what one user may ask; tells those who ask more when to ask again.
-        longest: characters that a message may have.
-    """
+    """Make the handlers; a message may have `longest` characters."""
     router = Router()
 
     @router.message(F.text.len() > longest)
@@ -39,21 +40,26 @@ def make_router(
     @router.message(Command("price"))
     @per_user
     async def price(message: Message, command: CommandObject) -> None:
-        coin = (command.args or "btc").strip().lower()
-        await message.answer(await describe(prices, coin), reply_markup=again(coin))
+        await tell(message, price_of, (command.args or "btc").strip().lower())
 
-    @router.callback_query(F.data.startswith("price:"))
+    @router.callback_query(F.data.startswith("price:"), F.message.as_("message"))
     @per_user
-    async def refresh(query: CallbackQuery) -> None:
-        coin = (query.data or "").removeprefix("price:")
-        if isinstance(query.message, Message):
-            await query.message.answer(await describe(prices, coin), reply_markup=again(coin))
+    async def again(query: CallbackQuery, message: Message) -> None:
+        await tell(message, price_of, (query.data or "").removeprefix("price:"))
         await query.answer()
 
     @router.message(Command("convert"))
     @per_user
     async def convert(message: Message, command: CommandObject) -> None:
-        await message.answer(await converted(prices, command.args or ""))
+        asked = read_conversion(command.args or "")
+        if asked is None:
+            await message.answer("Write it like this: /convert 5 eth usd")
+            return
+        amount, source, target = asked
+        one, other = await price_of(source), await price_of(target)
+        result = f"{amount.normalize():f} {source.upper()} = {amount * one.usd / other.usd:,.4f}"
+        older = min(one, other, key=lambda price: price.at)
+        await message.answer(f"{result} {target.upper()}{age(older)}")
 
     @router.message(Command("status"))
     @per_user
@@ -62,13 +68,38 @@ def make_router(
         lines = [f"{check.name}: {check.state}" for check in report.checks]
         await message.answer("\n".join([f"I am {report.state}.", *lines]))
 
-    @router.message(CommandStart())
     @router.message()
     @per_user
     async def anything(message: Message) -> None:
         await message.answer(HELP)
 
+    @router.error(ExceptionTypeFilter(UnknownCoinError, *UNAVAILABLE))
+    async def in_need(error: ErrorEvent) -> None:
+        event = error.update.message or error.update.callback_query
+        if event is not None:
+            unknown = isinstance(error.exception, UnknownCoinError)
+            await event.answer(UNKNOWN if unknown else NOT_NOW)
+
     return router
+
+
+def read_conversion(text: str) -> tuple[Decimal, str, str] | None:
+    """Read `5 eth usd`; None if it isn't like that."""
+    try:
+        amount, source, target = text.lower().split()
+        return (Decimal(amount), source, target) if 0 < Decimal(amount) < 10**12 else None
+    except (ValueError, InvalidOperation):
+        return None
+
+
+async def tell(message: Message, price_of: PriceOf, coin: str) -> None:
+    """Answer with a price, and a button to ask again."""
+    price = await price_of(coin)
+    button = InlineKeyboardButton(text="Again", callback_data=f"price:{coin}")
+    await message.answer(
+        f"1 {coin.upper()} = {price.usd:,.2f} USD{age(price)}",
+        reply_markup=InlineKeyboardMarkup(inline_keyboard=[[button]]),
+    )
 
 
 def user_of(event: Message | CallbackQuery, *args: object, **kwargs: object) -> str:
@@ -83,55 +114,7 @@ async def slowly(
     await event.answer(f"Slowly, please: ask again in {error.retry_after or 1:.0f} s.")
 
 
-async def describe(prices: Prices, coin: str) -> str:
-    """Say what a coin costs, and since when if that is a while ago."""
-    try:
-        price = await usd(prices, coin)
-    except UnknownCoinError:
-        return f"I know no coin called {coin[:10]!r}. Try btc, eth, sol, ton or doge."
-    except UnavailableError:
-        return NOT_NOW
-    return f"1 {coin.upper()} = {price.usd:,.2f} USD{age(price)}"
-
-
-async def converted(prices: Prices, asked: str) -> str:
-    """Answer `5 eth usd`."""
-    try:
-        amount_text, source, target = asked.lower().split()
-        amount = Decimal(amount_text)
-        if not amount.is_finite() or not 0 < amount < 10**12:
-            raise InvalidOperation
-    except (ValueError, InvalidOperation):
-        return "Write it like this: /convert 5 eth usd"
-    try:
-        one, other = await usd(prices, source), await usd(prices, target)
-    except UnknownCoinError as error:
-        return f"I know no coin called {str(error)[:10]!r}."
-    except UnavailableError:
-        return NOT_NOW
-    result = amount * one.usd / other.usd
-    older = min(one, other, key=lambda price: price.at)
-    return f"{amount_text} {source.upper()} = {result:,.4f} {target.upper()}{age(older)}"
-
-
-async def usd(prices: Prices, coin: str) -> Price:
-    """Return a price; a dollar is a dollar."""
-    if coin == "usd":
-        return Price(coin="usd", usd=Decimal(1), at=time.time())
-    if not SYMBOL.fullmatch(coin):
-        raise UnknownCoinError(coin)
-    return await prices.of(coin)
-
-
 def age(price: Price) -> str:
     """Say how old a price is, if it is worth saying."""
     seconds = time.time() - price.at
     return f" (as of {seconds / 60:.0f} min ago)" if seconds > FRESH else ""
-
-
-def again(coin: str) -> InlineKeyboardMarkup | None:
-    """Offer to ask again by a button."""
-    if not SYMBOL.fullmatch(coin):
-        return None
-    button = InlineKeyboardButton(text="Again", callback_data=f"price:{coin}")
-    return InlineKeyboardMarkup(inline_keyboard=[[button]])

@@ -1,5 +1,8 @@
 """What the bot knows of prices: one function, protected by stacking decorators."""
 
+import re
+import time
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import aiohttp
@@ -9,55 +12,46 @@ from mobius_infra.breaker import CircuitBreaker
 from mobius_infra.cache import Cache
 from mobius_infra.core import Rejected
 
+UNAVAILABLE = (aiohttp.ClientError, TimeoutError, Rejected)
+
 
 class Price(BaseModel):
-    """A coin's price.
-
-    Attributes:
-        coin: its symbol, in small letters.
-        usd: what one costs in US dollars.
-        at: when it was so, in seconds since the epoch.
-    """
+    """What a coin cost in US dollars at a time, in seconds since the epoch."""
 
     coin: str
     usd: Decimal
     at: float
 
 
+PriceOf = Callable[[str], Awaitable[Price]]
+
+
 class UnknownCoinError(Exception):
     """The upstream does not know the coin: an answer, not a failure."""
 
 
-class UnavailableError(Exception):
-    """There is no price: the upstream does not answer, and the cache has nothing old either."""
+def make_price(
+    session: aiohttp.ClientSession, url: str, cache: Cache, breaker: CircuitBreaker
+) -> PriceOf:
+    """Make the function that asks the upstream at `url` for a coin's price.
 
+    It raises `UnknownCoinError`, or one of `UNAVAILABLE` if there is not even an old price.
+    """
 
-class Prices:
-    """Prices from the upstream: cached, and asked for only while the circuit is closed."""
+    @cache.cached(key="{coin}", tags=["coin:{coin}"], type_=Price)
+    @breaker
+    async def price(coin: str) -> Price:
+        async with session.get(f"{url}/price/{coin}") as response:
+            if response.status == 404:
+                raise UnknownCoinError(coin)
+            response.raise_for_status()
+            return Price.model_validate_json(await response.read())
 
-    def __init__(
-        self, session: aiohttp.ClientSession, url: str, cache: Cache, breaker: CircuitBreaker
-    ) -> None:
+    async def price_of(coin: str) -> Price:
+        if coin == "usd":
+            return Price(coin="usd", usd=Decimal(1), at=time.time())
+        if not re.fullmatch("[a-z0-9]{2,10}", coin):
+            raise UnknownCoinError(coin)
+        return await price(coin)
 
-        @cache.cached(key="{coin}", tags=["coin:{coin}"], type_=Price)
-        @breaker
-        async def fetch(coin: str) -> Price:
-            async with session.get(f"{url}/price/{coin}") as response:
-                if response.status == 404:
-                    raise UnknownCoinError(coin)
-                response.raise_for_status()
-                return Price.model_validate_json(await response.read())
-
-        self._fetch = fetch
-
-    async def of(self, coin: str) -> Price:
-        """Return the price of a coin, which may be an old one while the upstream is down.
-
-        Raises:
-            UnknownCoinError: if the upstream knows no such coin.
-            UnavailableError: if there is no price at all.
-        """
-        try:
-            return await self._fetch(coin)
-        except (aiohttp.ClientError, TimeoutError, Rejected) as error:
-            raise UnavailableError(coin) from error
+    return price_of

@@ -1,9 +1,11 @@
 """Settings of the bot: secrets and addresses from the environment, the rest from files."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from cryptography.fernet import Fernet
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -33,6 +35,13 @@ class Environment(BaseSettings):
     status_port: int = 8080
     config_dir: Path = CONFIG
 
+    def encryption(self) -> dict[str, Callable[[bytes], bytes]]:
+        """Return how what is cached is encrypted, if there is a key."""
+        if self.encryption_key is None:
+            return {}
+        fernet = Fernet(self.encryption_key.get_secret_value())
+        return {"encrypt": fernet.encrypt, "decrypt": fernet.decrypt}
+
 
 class CacheFile(Config):
     """`cache_config.json`."""
@@ -61,7 +70,6 @@ class ProductionFile(Config):
 
     upstream: BreakerConfig
     upstream_timeout: float = Field(1.0, gt=0, description="seconds for one request")
-    drain_timeout: float = Field(10.0, gt=0, description="seconds for what is being answered")
 
 
 class Settings(Config):

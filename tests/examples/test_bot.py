@@ -20,8 +20,8 @@ from pydantic import SecretStr
 
 from examples.bot.app import PriceBot, run
 from examples.bot.botapi import BotApiServer, Fault, SimulatedUser
+from examples.bot.delivery import patiently
 from examples.bot.handlers import HELP, NOT_NOW
-from examples.bot.patience import Patience
 from examples.bot.settings import Environment, Settings
 from examples.bot.upstream import Upstream
 from mobius_infra.testing import ManualClock
@@ -86,12 +86,13 @@ async def test_it_answers_what_it_is_asked(here: World) -> None:
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("/price nonsense", "I know no coin called 'nonsense'"),
-        ("/price <b>;DROP", "I know no coin called"),
+        ("/price nonsense", "I know no such coin"),
+        ("/price <b>;DROP", "I know no such coin"),
         ("/convert", "Write it like this"),
         ("/convert nan eth usd", "Write it like this"),
+        ("/convert -1 eth usd", "Write it like this"),
         ("/convert 1e99 eth usd", "Write it like this"),
-        ("/convert 1 eth nope", "I know no coin called 'nope'"),
+        ("/convert 1 eth nope", "I know no such coin"),
         ("x" * 201, "too long"),
     ],
 )
@@ -157,11 +158,14 @@ async def test_it_bears_a_bot_api_that_fails(here: World) -> None:
     assert (await here.ask(user, "/price btc")).startswith("1 BTC")
 
 
-async def test_an_answer_that_is_refused_for_now_is_sent_again() -> None:
+async def test_an_answer_that_is_refused_for_now_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = ManualClock(auto_jump=True)
+    monkeypatch.setattr("examples.bot.delivery.patiently.retry.sleep", clock.sleep)
     async with BotApiServer() as server:
         session = AiohttpSession(api=TelegramAPIServer.from_base(server.url))
-        session.middleware(Patience(clock))
+        session.middleware(patiently)
         async with Bot(server.token, session=session).context() as bot:
             user = server.user("Ada")
             server.faults.add("sendMessage", Fault.too_many(7), Fault.server_error(500))
@@ -205,9 +209,11 @@ async def test_it_works_by_webhook_and_encrypted(tmp_path: Path) -> None:
     assert b'"usd"' not in stored
 
 
+@pytest.mark.parametrize("mode", ["polling", "webhook"])
 async def test_stopped_by_sigterm_it_loses_nothing_and_answers_nothing_twice(
-    tmp_path: Path,
+    mode: str, tmp_path: Path
 ) -> None:
+    port = free_port()
     async with BotApiServer() as server, Upstream(delay=0.3) as upstream:
         upstream.mood = "slow"
         environment = {
@@ -218,6 +224,9 @@ async def test_stopped_by_sigterm_it_loses_nothing_and_answers_nothing_twice(
             "DATABASE_URL": f"sqlite:///{tmp_path}/bot.db",
             "STATUS_PORT": "0",
         }
+        if mode == "webhook":
+            environment["WEBHOOK_URL"] = f"http://127.0.0.1:{port}"
+            environment["WEBHOOK_PORT"] = str(port)
         users = [server.user(f"U{number}") for number in range(30)]
 
         async def run_until(answers: int) -> None:
