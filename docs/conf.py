@@ -1,14 +1,43 @@
 """Sphinx configuration."""
 
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import mobius_infra
+
 project = "mobius_infra"
 author = "the mobius_infra authors"
 copyright = author  # noqa: A001 - Sphinx's own name
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.intersphinx"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = "mobius_infra"
 exclude_patterns = ["_build"]
-nitpicky = True
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {
+    "members": True,
+    "imported-members": True,
+    "inherited-members": "BaseModel, Protocol, Generic, tuple, Exception",
+    "show-inheritance": True,
+    "exclude-members": "model_config",
+}
+napoleon_use_ivar = True
 myst_heading_anchors = 3
+
+# A broken reference to something of ours is an error. Names of others are not looked up: that
+# would need their indexes from the network. Nor are type variables, which live in private modules.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!mobius_infra\.).*|mobius_infra\..*\._.*")]
+
+# What is public is documented by its public name, not by the private module it is written in.
+for _found in pkgutil.iter_modules(mobius_infra.__path__):
+    if _found.ispkg:
+        _package = importlib.import_module(f"mobius_infra.{_found.name}")
+        for _name in _package.__all__:
+            _value = getattr(_package, _name)
+            if getattr(_value, "__module__", "").startswith(f"mobius_infra.{_found.name}"):
+                _value.__module__ = _package.__name__

@@ -34,13 +34,11 @@ def status_app(
 ) -> App:
     """Make the application that answers `/health`, `/metrics` and `/status`.
 
-    | path | answer |
-    |---|---|
-    | `/health`, `/health/ready` | JSON; 503 while the whole is down or not yet known |
-    | `/health/startup` | JSON; 503 until every check has run once |
-    | `/health/live` | 200 as long as the process answers: no dependency can fail it |
-    | `/metrics` | what `metrics` gives for the request's `Accept`; 404 without it |
-    | `/status`, `/status.json` | all of it, for people and for programs |
+    - `/health`, `/health/ready`: JSON; 503 while the whole is down or not yet known
+    - `/health/startup`: JSON; 503 until every check has run once
+    - `/health/live`: 200 as long as the process answers: no dependency can fail it
+    - `/metrics`: what `metrics` gives for the request's `Accept`; 404 without it
+    - `/status`, `/status.json`: all of it, for people and for programs
 
     None of them runs a check: all show what the monitor knows.
 

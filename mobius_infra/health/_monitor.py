@@ -112,6 +112,8 @@ class MonitorStats(Stats):
 class HealthMonitor:
     """Runs checks at their intervals, each on its own, and answers from what they said last.
 
+    For example::
+
         monitor = HealthMonitor()
 
         @monitor.check("database", every=30, timeout=0.5)

@@ -7,6 +7,7 @@ concurrent tasks ask for, and decides when to connect again.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import hiredis
 from redis._parsers import BaseParser
@@ -70,7 +71,8 @@ def new_parser() -> hiredis.Reader:
 
 def connect_to(url: BackendUrl, host: str, port: int | None, database: int = 0) -> Connect:
     """Return a function that opens an authenticated connection to one server."""
-    kind = SSLConnection if url.scheme == "rediss" else Connection
+    secure = url.scheme == "rediss"
+    kind = partial(SSLConnection, ssl_ca_certs=url.ca_file) if secure else Connection
 
     async def connect() -> Connection:
         connection = kind(

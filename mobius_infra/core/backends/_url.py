@@ -1,6 +1,7 @@
 """A backend's URL, taken apart once for all of them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mobius_infra.core._config import require
@@ -30,6 +31,7 @@ class BackendUrl:
         namespace: goes before every key and channel.
         timeout: seconds that one operation may take.
         connect_timeout: seconds that connecting may take.
+        ca_file: certificates to trust instead of the system's; for `rediss` only.
     """
 
     scheme: str
@@ -40,6 +42,7 @@ class BackendUrl:
     namespace: str = "mobius"
     timeout: float = 1.0
     connect_timeout: float = 1.0
+    ca_file: str | None = None
 
     @classmethod
     def parse(cls, url: str) -> "BackendUrl":
@@ -54,6 +57,9 @@ class BackendUrl:
             known = ", ".join(SHAPES.values())
             raise ConfigurationError("url", hide_password(url), f"written as one of: {known}")
         options = cls._options(parts.query, url)
+        if "ca_file" in options:
+            there = scheme == "rediss" and Path(options["ca_file"]).is_file()
+            require(there, "ca_file", options["ca_file"], "an existing file, with rediss:// only")
         userinfo, _, netloc = parts.netloc.rpartition("@")
         username, _, password = userinfo.partition(":")
         hosts = tuple(cls._host(each, url, scheme) for each in netloc.split(",") if each)
@@ -69,6 +75,7 @@ class BackendUrl:
             unquote(username) or None,
             unquote(password) or None,
             namespace=options.pop("namespace", "mobius"),
+            ca_file=options.pop("ca_file", None),
             **{name: positive(name, text) for name, text in options.items()},
         )
 
@@ -87,7 +94,7 @@ class BackendUrl:
     @staticmethod
     def _options(query: str, url: str) -> dict[str, str]:
         found = dict(parse_qsl(query, keep_blank_values=True))
-        known = ("namespace", "timeout", "connect_timeout")
+        known = ("namespace", "timeout", "connect_timeout", "ca_file")
         for name in found:
             if name not in known:
                 allowed = f"without {name!r}: the options are {', '.join(known)}"
