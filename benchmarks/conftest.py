@@ -37,6 +37,16 @@ def measure(benchmark: Any, loop: asyncio.AbstractEventLoop) -> Measure:
     return run
 
 
+FIGURES = pytest.StashKey[list[tuple[str, str]]]()
+
+
+@pytest.fixture
+def record_figure(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Give a function that takes a name and a figure, to be printed at the end of the run."""
+    figures = request.config.stash.setdefault(FIGURES, [])
+    return lambda name, figure: figures.append((f"{request.node.name}: {name}", figure))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print nanoseconds for each call, and ratios to the first of each group: its floor."""
     session = getattr(terminalreporter.config, "_benchmarksession", None)
@@ -50,3 +60,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, nanoseconds in rows:
             figures = f"{nanoseconds:12,.0f} ns{nanoseconds / floor:9.2f} x"
             terminalreporter.write_line(f"{name.removeprefix('test_'):44}{figures}")
+    if FIGURES in terminalreporter.config.stash:
+        terminalreporter.section("figures")
+        for name, figure in terminalreporter.config.stash[FIGURES]:
+            terminalreporter.write_line(f"{name:72}{figure:>24}")

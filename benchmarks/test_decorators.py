@@ -1,4 +1,4 @@
-"""The three decorators where nothing is wrong: a hit, a closed circuit, a token that is there.
+"""The decorators where nothing is wrong: a closed circuit, a token that is there.
 
 The first of each group is the floor: a bare await of a no-op coroutine function.
 """
@@ -10,34 +10,11 @@ import pytest
 
 from benchmarks.conftest import Measure
 from mobius_infra.breaker import CircuitBreaker
-from mobius_infra.cache import Cache
 from mobius_infra.ratelimit import RateLimiter, TokenBucket
 
 
 async def nothing(x: int = 1) -> int:
     return x
-
-
-@pytest.mark.benchmark(group="cache: hit in memory")
-class TestCache:
-    def test_bare_await(self, measure: Measure) -> None:
-        measure(lambda: nothing(1))
-
-    def test_mobius_infra(self, measure: Measure) -> None:
-        cached = Cache("c").cached()(nothing)
-        measure(lambda: cached(1))
-
-    def test_async_lru(self, measure: Measure) -> None:
-        from async_lru import alru_cache
-
-        cached = alru_cache(maxsize=10_000, ttl=60)(nothing)
-        measure(lambda: cached(1))
-
-    def test_aiocache(self, measure: Measure) -> None:
-        from aiocache import cached as aiocached  # type: ignore[import-untyped]  # ships none
-
-        cached = aiocached(ttl=60)(nothing)
-        measure(lambda: cached(1))
 
 
 @pytest.mark.benchmark(group="breaker: closed circuit, success")

@@ -1,20 +1,26 @@
-"""The cache: tiers, nearest first, and one load for all who wait."""
+"""The cache: its interface, and the parts that it is made of."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from mobius_infra.cache._backplane import Backplane
+from mobius_infra.cache._batched import BatchedDecorator
 from mobius_infra.cache._decorator import CachedDecorator
-from mobius_infra.cache._flight import Flight
+from mobius_infra.cache._engine import Engine, Freshness
+from mobius_infra.cache._entry import FOREVER, MISSING, Loader, Recipe, Ttl
+from mobius_infra.cache._fleet import Turns
 from mobius_infra.cache._keys import bounded
-from mobius_infra.cache._marks import Marks
-from mobius_infra.cache._memory import Entry, MemoryTier
-from mobius_infra.cache._tier import BackendTier, Found
+from mobius_infra.cache._memory import MemoryTier
+from mobius_infra.cache._predict import Prediction
+from mobius_infra.cache._tier import BackendTier, Invalidation
 from mobius_infra.core import (
+    Backend,
     Clock,
     Codec,
-    CodecError,
     Config,
     Events,
     Stats,
@@ -24,9 +30,7 @@ from mobius_infra.core import (
     require,
 )
 
-Loader = Callable[[], Awaitable[Any]]  # Any: whatever is cached
 Tier = MemoryTier | BackendTier
-_MISSING: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +41,32 @@ class CacheStats(Stats):
     misses: int = counter("Values found in no tier")
     loads: int = counter("Loads that succeeded")
     load_errors: int = counter("Loads that failed")
-    stale: int = counter("Old values served because a load failed")
-    evictions: int = counter("Values that made room for others in memory")
+    load_seconds: float = counter("Seconds that loads took that succeeded")
+    stale: int = counter("Old values served because a load failed or took too long")
+    revalidated: int = counter("Old values served while they were loaded anew")
+    early: int = counter("Values refreshed before their end")
+    errors_served: int = counter("Cached exceptions raised")
+    evictions: Mapping[str, int] = counter("Values not held any longer, by cause", label="cause")
     tier_errors: Mapping[str, int] = counter("Failures of a tier's backend", label="tier")
     unreadable: Mapping[str, int] = counter("Values that could not be read", label="tier")
     unwritable: int = counter("Values that no codec could write; kept in memory only")
+    lost_writes: Mapping[str, int] = counter("Values never written behind", label="tier")
+    waiting_writes: Mapping[str, int] = gauge("Values to be written behind", label="tier")
+    waited: int = counter("Loads for which another process was waited for")
+    messages_heard: int = counter("Invalidations heard from other processes")
+    messages_failed: int = counter("Messages that could not be sent or read")
+    predicted: int = counter("Values loaded by prediction")
+    predicted_hits: int = counter("Predicted values that were then asked for")
+    predicted_waste: int = counter("Predicted values that were not")
     entries: int = gauge("Values held in memory")
+    bytes: int = gauge("Weight of the values held in memory, where it is bounded")
     loading: int = gauge("Loads under way")
+
+    @property
+    def hit_rate(self) -> float:
+        """The share of hits among all that were asked for; 0 before any was."""
+        found = sum(self.hits.values())
+        return found / (found + self.misses) if found else 0.0
 
 
 class CacheConfig(Config):
@@ -51,13 +74,24 @@ class CacheConfig(Config):
 
     name: str
     entries: int = 10_000
+    policy: str = "adaptive"
     ttl: float = 60.0
+    jitter: float = 0.0
+    idle_ttl: float | None = None
     stale_for: float = 0.0
+    revalidate_for: float = 0.0
+    soft_timeout: float | None = None
+    error_ttl: float = 0.0
+    early: float = 1.0
+    lease: float | None = None
+    max_staleness: float = 2.0
     version: int = 1
 
 
 class Cache:
     """Keeps what functions returned, and loads what it hasn't once for all who ask.
+
+    For example::
 
         prices = Cache("prices", tiers=[MemoryTier(10_000), BackendTier(redis)], ttl=30)
 
@@ -65,18 +99,40 @@ class Cache:
         async def price(coin: str) -> Decimal: ...
 
     A hit in memory returns the very object that was stored: treat what a cached function returns
-    as read-only. None is a value like any other.
+    as read-only, or ask for `copies`. None is a value like any other. A value that was made
+    invalid is never served again, not even in need.
+
+    Where there is a backplane, prediction or writing behind, use it as an async context manager:
+    `async with prices: ...`.
 
     Args:
         name: labels its numbers and events, and separates its keys from other caches'.
         tiers: nearest first; at most one `MemoryTier`, as the first. A value that is found in a
             lower one is put into those above for the rest of its life.
-        ttl: seconds that a value is fresh.
-        stale_for: seconds after that in which it is served if a load fails; 0: never.
+        ttl: seconds that a value is fresh, or a function of the value that returns them.
+        jitter: share of the ttl by which it is shortened at most, at random, so that values
+            loaded together do not end together.
+        idle_ttl: seconds without a hit after which a value in memory ends; None: no such end.
+        stale_for: seconds after its end in which a value serves if a load fails; 0: never.
+        revalidate_for: seconds after its end in which a value serves at once while it is loaded
+            anew behind.
+        soft_timeout: seconds after which a value that may serve in need does so although its load
+            goes on behind; None: loads are waited for.
+        error_ttl: seconds that a load's exception is cached in memory, where nothing old may
+            serve; 0: not at all.
+        early: how eagerly values are refreshed shortly before their end, in load times, so that
+            what is asked for often never ends; 0: not at all.
+        lease: seconds for which one process may load a key alone while others wait for what it
+            stores; None: each process loads for itself. Needs a `BackendTier`.
+        backplane: the backend by which other processes' memory hears of invalidations.
+        max_staleness: seconds after which no process serves what another has invalidated, also
+            one that could not hear of it.
+        predict: load what is likely to be asked for next; None: do not.
         version: raise it when what the values mean has changed; older ones are then not seen.
         codec_options: passed to `Codec` for values in backends: `format`, `compress_above`,
             `max_size`, `encrypt`, `decrypt`.
         clock: measures all of it.
+        draw: returns random numbers in [0, 1).
 
     Raises:
         ConfigurationError: for a value out of range; names field, value and range.
@@ -87,37 +143,82 @@ class Cache:
         name: str,
         *,
         tiers: Sequence[Tier] | None = None,
-        ttl: float = 60.0,
+        ttl: Ttl = 60.0,
+        jitter: float = 0.0,
+        idle_ttl: float | None = None,
         stale_for: float = 0.0,
+        revalidate_for: float = 0.0,
+        soft_timeout: float | None = None,
+        error_ttl: float = 0.0,
+        early: float = 1.0,
+        lease: float | None = None,
+        backplane: Backend | None = None,
+        max_staleness: float = 2.0,
+        predict: Prediction | None = None,
         version: int = 1,
         codec_options: Mapping[str, Any] | None = None,  # Any: the options' types are Codec's
         clock: Clock | None = None,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         tiers = [MemoryTier()] if tiers is None else list(tiers)
         memories = [tier for tier in tiers if isinstance(tier, MemoryTier)]
+        lower = [tier for tier in tiers if isinstance(tier, BackendTier)]
         require(bool(name) and ":" not in name, "name", name, "a name without colons")
         require(bool(tiers), "tiers", tiers, "at least one tier")
         alone = not memories or (len(memories) == 1 and tiers[0] is memories[0])
         require(alone, "tiers", tiers, "with at most one MemoryTier, as the first")
         check_ttl(ttl)
-        require(0 <= stale_for < float("inf"), "stale_for", stale_for, "zero or more seconds")
+        require(0 <= jitter < 1, "jitter", jitter, "a share from 0 to less than 1")
+        for field, value in (
+            ("stale_for", stale_for), ("revalidate_for", revalidate_for), ("error_ttl", error_ttl),
+            ("early", early),
+        ):  # fmt: skip
+            require(0 <= value < FOREVER, field, value, "zero or more")
+        for field, seconds in (
+            ("idle_ttl", idle_ttl), ("soft_timeout", soft_timeout), ("lease", lease),
+            ("max_staleness", max_staleness),
+        ):  # fmt: skip
+            require(seconds is None or 0 < seconds < FOREVER, field, seconds, "positive seconds")
+        require(lease is None or bool(lower), "lease", lease, "None without a BackendTier")
         self.name = name
         self.events = Events()
-        self.ttl = ttl
-        self.stale_for = stale_for
         self.version = version
-        self.codec_options = dict(codec_options or {})
-        self.clock = clock or SystemClock()
-        self.memory = memories[0] if memories else MemoryTier(0)
-        self.marks = Marks()
-        self.memory_hits = 0
-        self._lower = [tier for tier in tiers if isinstance(tier, BackendTier)]
-        for tier in self._lower:
-            tier.attach(f"{name}:{version}", self.events, self.clock)
-        self._codec: Codec[Any] = Codec(**self.codec_options)
-        self._flights: dict[str, Flight] = {}
-        self._hits = [0] * len(self._lower)
-        self._misses = self._loads = self._load_errors = self._stale = self._unwritable = 0
+        self._clock = clock or SystemClock()
+        self._codec_options = dict(codec_options or {})
+        self._codec: Codec[Any] = Codec(**self._codec_options)
+        self._lower = lower
+        self._memory = memories[0] if memories else MemoryTier(0)
+        named = f"{name}:{version}"
+        for tier in lower:
+            tier.attach(named, self.events, self._clock)
+        self._engine = Engine(
+            name,
+            self._memory,
+            lower,
+            Freshness(
+                ttl, jitter, idle_ttl, stale_for, revalidate_for, soft_timeout, error_ttl, early
+            ),
+            clock=self._clock,
+            events=self.events,
+            draw=draw,
+        )
+        if backplane is not None:
+            self._engine.backplane = Backplane(
+                backplane,
+                named,
+                max_staleness=max_staleness,
+                apply=self._engine.forget,
+                trust=self._engine.trust,
+                clock=self._clock,
+            )
+            self._engine.trust(heard=False)
+        if lease is not None:
+            messages = self._engine.backplane
+            self._engine.turns = Turns(
+                lower[0].backend, named, ttl=lease, messages=messages, clock=self._clock
+            )
+        if predict is not None:
+            self._engine.predict(predict)
 
     @classmethod
     def from_config(
@@ -125,33 +226,41 @@ class Cache:
         config: CacheConfig,
         *,
         backends: Sequence[BackendTier] = (),
+        backplane: Backend | None = None,
+        predict: Prediction | None = None,
         codec_options: Mapping[str, Any] | None = None,  # Any: as above
         clock: Clock | None = None,
     ) -> Self:
         """Build one with a memory tier of `entries` before the given tiers."""
         return cls(
             config.name,
-            tiers=[MemoryTier(config.entries), *backends],
+            tiers=[MemoryTier(config.entries, policy=config.policy), *backends],
+            backplane=backplane,
+            predict=predict,
             codec_options=codec_options,
             clock=clock,
-            **config.model_dump(exclude={"name", "entries"}),
+            **config.model_dump(exclude={"name", "entries", "policy"}),
         )
 
     def cached(
         self,
         *,
-        ttl: float | None = None,
+        ttl: Ttl | None = None,
         key: str | Callable[..., str] | None = None,
         tags: Sequence[str] = (),
+        when: Callable[[Any], bool] | None = None,  # Any: whatever the function returns
+        copies: bool = False,
         type_: Any = None,  # Any: an annotation, see Codec
     ) -> CachedDecorator:
         """Cache what an async function returns.
 
         Args:
-            ttl: seconds that a value is fresh; the cache's if None.
+            ttl: seconds that a value is fresh, or a function of the value; the cache's if None.
             key: a template such as `{coin}`, or a function of the call's arguments; None: all
                 arguments with their types.
             tags: templates; `invalidate_tags` drops all values that carry one.
+            when: whether a value is worth keeping; None: each is.
+            copies: give each caller a deep copy of its own, which it may change; slower.
             type_: of the values; by default what the function is annotated to return. What comes
                 back from a backend is validated against it, and is a miss if it does not fit.
 
@@ -160,82 +269,131 @@ class Cache:
         """
         if ttl is not None:
             check_ttl(ttl)
-        return CachedDecorator(self, ttl=ttl, key=key, tags=tuple(tags), type_=type_)
+        return CachedDecorator(
+            self._engine,
+            ttl=ttl,
+            key=key,
+            tags=tuple(tags),
+            when=when,
+            copies=copies,
+            type_=type_,
+            codec_options=self._codec_options,
+            clock=self._clock,
+        )
 
-    # Any in the four below: a cache holds values of many types.
+    def batched(
+        self,
+        *,
+        ttl: Ttl | None = None,
+        tags: Sequence[str] = (),
+        when: Callable[[Any], bool] | None = None,  # Any: whatever the function returns
+    ) -> BatchedDecorator:
+        """Cache what an async function returns for each of many keys.
+
+        The function takes a sequence of keys and returns a mapping; it is called once for all the
+        keys that no tier has. Keys that it leaves out are left out of the result, and not cached.
+
+        Args:
+            ttl: seconds that a value is fresh, or a function of the value; the cache's if None.
+            tags: templates in which `{}` stands for the key.
+            when: whether a value is worth keeping; None: each is.
+
+        Raises:
+            ConfigurationError: for a negative `ttl`.
+        """
+        if ttl is not None:
+            check_ttl(ttl)
+        return BatchedDecorator(
+            self._engine, ttl=ttl, tags=tuple(tags), when=when, codec_options=self._codec_options
+        )
+
+    # Any in the five below: a cache holds values of many types.
     async def get(self, key: str, default: Any = None) -> Any:
-        """Return what is held under `key`, or `default`; loads nothing."""
-        value = await self.peek(bounded(key), self._codec)
-        return default if value is _MISSING else value
+        """Return what is held under `key`, or `default`; load nothing."""
+        value = await self._engine.peek(self._recipe(key))
+        return default if value is MISSING else value
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Return what is held under `keys`, without those under which nothing is."""
+        values = await asyncio.gather(*(self._engine.peek(self._recipe(key)) for key in keys))
+        return {key: value for key, value in zip(keys, values, strict=True) if value is not MISSING}
 
     async def set(
         self, key: str, value: Any, *, ttl: float | None = None, tags: Sequence[str] = ()
     ) -> None:
-        """Hold `value` in every tier."""
-        if ttl is not None:
-            check_ttl(ttl)
-        key, sequence = bounded(key), self.marks.sequence
-        started = await self._started()
-        self._supersede(key)
-        fresh_for = self.ttl if ttl is None else ttl
-        found = Found(value, fresh_for, self.stale_for, tuple(tags))
-        await self._store(key, found, self._codec, sequence, started)
+        """Hold `value` in every tier; what other processes hold in memory is made invalid."""
+        recipe = self._recipe(key, ttl=ttl, tags=tags)
+        await self._engine.invalidate(Invalidation(keys=(recipe.key,)))
+        began = [await tier.began() for tier in self._lower]
+        life = self._engine.life_of(value, ttl, 0.0)
+        await self._engine.keep(recipe, value, life, self._engine.marks.sequence, began, 0.0)
 
     async def get_or_load(
-        self, key: str, loader: Loader, *, ttl: float | None = None, tags: Sequence[str] = ()
+        self, key: str, loader: Loader, *, ttl: Ttl | None = None, tags: Sequence[str] = ()
     ) -> Any:
         """Return what is held under `key`, or what `loader` returns, which is then held.
 
         Raises:
             CacheCycleError: if `loader` needs its own result.
-            Exception: whatever `loader` raises, where no stale value may serve.
+            Exception: whatever `loader` raises, where no old value may serve.
         """
-        if ttl is not None:
-            check_ttl(ttl)
-        key = bounded(key)
-        value = self.hit(key)
-        if value is not _MISSING:
-            return value
-        return await self.load(key, loader, ttl, tuple(tags), self._codec)
+        return await self._engine.serve(self._recipe(key, loader, ttl=ttl, tags=tags))
 
     async def delete(self, *keys: str) -> None:
         """Forget `keys`, in every tier. A load under way of one of them stores nothing."""
-        await self.drop([bounded(key) for key in keys])
+        await self._engine.invalidate(Invalidation(keys=tuple(map(bounded, keys))))
 
     async def invalidate_tags(self, *tags: str) -> None:
         """Make every value with one of `tags` invalid, in every tier; costs nothing per value."""
-        self.marks.invalidate(tags)
-        for tier in self._lower:
-            await tier.mark(tags)
+        await self._engine.invalidate(Invalidation(tags=tags))
+
+    async def invalidate_prefix(self, prefix: str) -> None:
+        """Make every value invalid whose key begins with `prefix`, in every tier.
+
+        Keys of `get`, `set` and `get_or_load` that are longer than 200 characters are stored under
+        a hash, with their first 40 characters before it.
+        """
+        await self._engine.invalidate(Invalidation(prefixes=(prefix,)))
 
     async def clear(self) -> None:
         """Make every value of this cache invalid, in every tier."""
-        self.marks.clear()
-        self.memory.entries.clear()
-        for flight in self._flights.values():
-            flight.invalidated = True
-        for tier in self._lower:
-            await tier.mark()
+        await self._engine.invalidate(Invalidation(everything=True))
 
     def stats(self) -> CacheStats:
         """Return the numbers as they are now."""
+        engine, memory = self._engine, self._memory
+        counts, plane, turns = engine.counts, engine.backplane, engine.turns
+        predictor = engine.predictor
         lower = {tier.name: tier for tier in self._lower}
-        hits = dict(zip(lower, self._hits, strict=True))
         return CacheStats(
-            hits={self.memory.name: self.memory_hits, **hits},
-            misses=self._misses,
-            loads=self._loads,
-            load_errors=self._load_errors,
-            stale=self._stale,
-            evictions=self.memory.evicted,
+            hits={memory.name: memory.hits, **dict(zip(lower, engine.hits, strict=True))},
+            misses=counts.misses,
+            loads=counts.loads,
+            load_errors=counts.load_errors,
+            load_seconds=counts.load_seconds,
+            stale=counts.stale,
+            revalidated=counts.revalidated,
+            early=counts.early,
+            errors_served=counts.errors_served,
+            evictions=dict(memory.evictions),
             tier_errors={name: tier.errors for name, tier in lower.items()},
             unreadable={name: tier.unreadable for name, tier in lower.items()},
-            unwritable=self._unwritable,
-            entries=len(self.memory.entries),
-            loading=len(self._flights),
+            unwritable=counts.unwritable,
+            lost_writes={name: tier.lost for name, tier in lower.items()},
+            waiting_writes={name: tier.waiting for name, tier in lower.items()},
+            waited=0 if turns is None else turns.waited,
+            messages_heard=0 if plane is None else plane.heard,
+            messages_failed=0 if plane is None else plane.failed,
+            predicted=0 if predictor is None else predictor.loaded,
+            predicted_hits=0 if predictor is None else predictor.hits,
+            predicted_waste=0 if predictor is None else predictor.wasted,
+            entries=len(memory.entries),
+            bytes=memory.weight,
+            loading=len(engine.flights),
         )
 
     async def __aenter__(self) -> Self:
+        self._engine.start()
         return self
 
     async def __aexit__(
@@ -244,158 +402,31 @@ class Cache:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave: tiers belong to whoever made their backends."""
+        """Stop what runs behind and write what waits; backends belong to whoever made them."""
+        await self._engine.close()
 
     def __repr__(self) -> str:
-        tiers = [self.memory.name, *(tier.name for tier in self._lower)]
+        tiers = [self._memory.name, *(tier.name for tier in self._lower)]
         return f"Cache({self.name!r}, tiers={tiers})"
 
-    # What the decorator uses, with keys and codecs that it has made.
-
-    missing = _MISSING
-
-    def hit(self, key: str) -> Any:
-        """Return the fresh value that memory holds under `key`, or a marker."""
-        entry = self.memory.entries.get(key)
-        if entry is None or entry.fresh_until <= self.clock.monotonic():
-            return _MISSING
-        if entry.sequence != self.marks.sequence and not self.marks.valid(entry):
-            return _MISSING
-        entry.visited = True
-        self.memory_hits += 1
-        return entry.value
-
-    async def peek(self, key: str, codec: Codec[Any]) -> Any:
-        """Return the fresh value that any tier holds, or a marker."""
-        value = self.hit(key)
-        if value is _MISSING:
-            found = await self._find(key, codec, self.marks.sequence)
-            if found is not None and found.fresh_for > 0:
-                return found.value
-        return value
-
-    async def load(
-        self, key: str, loader: Loader, ttl: float | None, tags: tuple[str, ...], codec: Codec[Any]
-    ) -> Any:
-        """Find the value in a lower tier or load it, once for all who ask now."""
-        flight = self._flights.get(key)
-        if flight is None or flight.abandoned:
-            ttl = self.ttl if ttl is None else ttl
-
-            async def fill(flight: Flight) -> Any:
-                try:
-                    return await self._fill(flight, loader, ttl, tags, codec)
-                finally:
-                    if self._flights.get(key) is flight:
-                        del self._flights[key]
-
-            flight = self._flights[key] = Flight(key, fill)
-        return await flight.join(self.name)
-
-    async def reload(
-        self, key: str, loader: Loader, ttl: float | None, tags: tuple[str, ...], codec: Codec[Any]
-    ) -> Any:
-        """Load anew, whatever is held."""
-        await self.drop([key])
-        return await self.load(key, loader, ttl, tags, codec)
-
-    async def drop(self, keys: Sequence[str]) -> None:
-        """Forget keys in every tier, and let loads of them store nothing."""
-        for key in keys:
-            self.memory.drop(key)
-            self._supersede(key)
-        for tier in self._lower:
-            await tier.drop(*keys)
-
-    def _supersede(self, key: str) -> None:
-        """Let a load under way serve those who wait for it, and store nothing."""
-        flight = self._flights.pop(key, None)
-        if flight is not None:
-            flight.invalidated = True
-
-    async def _fill(
-        self, flight: Flight, loader: Loader, ttl: float, tags: tuple[str, ...], codec: Codec[Any]
-    ) -> Any:
-        key, sequence = flight.key, self.marks.sequence
-        found = await self._find(key, codec, sequence, flight)
-        if found is not None and found.fresh_for > 0:
-            return found.value
-        self._misses += 1
-        started = await self._started()
-        try:
-            value = await loader()
-        except Exception:
-            self._load_errors += 1
-            stale = self._stale_value(key, found)
-            if stale is _MISSING or flight.invalidated:
-                raise
-            self._stale += 1
-            return stale
-        self._loads += 1
-        if not flight.invalidated and self.marks.since(tags, sequence):
-            fresh = Found(value, ttl, self.stale_for, tags)
-            await self._store(key, fresh, codec, sequence, started)
-            if flight.invalidated:  # while it was being stored
-                await self.drop([key])
-        return value
-
-    async def _find(
-        self, key: str, codec: Codec[Any], sequence: int, flight: Flight | None = None
-    ) -> Found | None:
-        """Look into the lower tiers; put what is fresh into memory. Return the freshest."""
-        best: Found | None = None
-        for number, tier in enumerate(self._lower):
-            found = await tier.get(key, codec)
-            if found is None:
-                continue
-            if not self.marks.since(found.tags, sequence):
-                continue
-            if best is None or found.fresh_for > best.fresh_for:
-                best = found
-            if found.fresh_for > 0:
-                self._hits[number] += 1
-                if flight is None or not flight.invalidated:
-                    self._remember(key, found, sequence)
-                break
-        return best
-
-    def _remember(self, key: str, found: Found, sequence: int) -> None:
-        fresh_until = self.clock.monotonic() + found.fresh_for
-        entry = Entry(found.value, fresh_until, fresh_until + found.stale_for, found.tags, sequence)
-        self.memory.put(key, entry)
-
-    def _stale_value(self, key: str, found: Found | None) -> Any:
-        entry = self.memory.entries.get(key)
-        now = self.clock.monotonic()
-        if entry is not None and entry.stale_until > now and self.marks.valid(entry):
-            return entry.value
-        return _MISSING if found is None else found.value
-
-    async def _started(self) -> list[float | None]:
-        """Return each lower tier's time now, before a load: older than any later invalidation."""
-        return [await tier.now() for tier in self._lower]
-
-    async def _store(
+    def _recipe(
         self,
         key: str,
-        found: Found,
-        codec: Codec[Any],
-        sequence: int,
-        started: Sequence[float | None],
-    ) -> None:
-        self._remember(key, found, sequence)
-        if not self._lower:
-            return
-        try:
-            body = codec.encode(found.value)
-        except CodecError:
-            self._unwritable += 1
-            return
-        for tier, at in zip(self._lower, started, strict=True):
-            if at is not None:
-                await tier.put(key, body, found, at)
+        loader: Loader | None = None,
+        *,
+        ttl: Ttl | None = None,
+        tags: Sequence[str] = (),
+    ) -> Recipe:
+        if ttl is not None:
+            check_ttl(ttl)
+        return Recipe(bounded(key), loader or _nothing, ttl, tuple(tags), self._codec)
 
 
-def check_ttl(ttl: float) -> None:
-    """Refuse a time to live that is not positive."""
-    require(0 < ttl < float("inf"), "ttl", ttl, "a positive number of seconds")
+async def _nothing() -> None:
+    """Stand for the loader of what is never loaded."""
+
+
+def check_ttl(ttl: Ttl) -> None:
+    """Refuse a ttl that is not positive; a function's are looked at when it has been called."""
+    allowed = "positive seconds, or a function of the value"
+    require(callable(ttl) or 0 < ttl < FOREVER, "ttl", ttl, allowed)

@@ -1,10 +1,10 @@
 """`@cache.cached(…)`: the wrapper around a function, and what it can do besides being called."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
+from copy import deepcopy
 from functools import wraps
 from typing import (
-    TYPE_CHECKING,
     Any,
     Concatenate,
     ParamSpec,
@@ -15,11 +15,12 @@ from typing import (
     overload,
 )
 
+from mobius_infra.cache._call import Index, fields_of, make_wrapper
+from mobius_infra.cache._engine import Engine
+from mobius_infra.cache._entry import MISSING, Recipe, Ttl
 from mobius_infra.cache._keys import KeyFunction, key_function
-from mobius_infra.core import Codec, compile_key, decorate
-
-if TYPE_CHECKING:
-    from mobius_infra.cache._cache import Cache
+from mobius_infra.cache._tier import Invalidation
+from mobius_infra.core import Clock, Codec, compile_key, decorate
 
 P = ParamSpec("P")
 Rest = ParamSpec("Rest")
@@ -57,6 +58,11 @@ class Cached(Protocol[P, R_co]):
         ...
 
     @property
+    def invalidate_all(self) -> Callable[[], Coroutine[Any, Any, None]]:
+        """Forget the values of all calls of this function, in every tier."""
+        ...
+
+    @property
     def peek(self) -> Callable[P, Coroutine[Any, Any, R_co | None]]:
         """Return the value of this call if a tier holds it; None if not. Makes no call."""
         ...
@@ -65,21 +71,29 @@ class Cached(Protocol[P, R_co]):
 class CachedDecorator:
     """What `Cache.cached` returns: decorates one or more async functions."""
 
-    # Any: an annotation, see Codec.
+    # Any: an annotation, see Codec; whatever the function returns.
     def __init__(
         self,
-        cache: "Cache",
+        engine: Engine,
         *,
-        ttl: float | None,
+        ttl: Ttl | None,
         key: str | Callable[..., str] | None,
         tags: tuple[str, ...],
+        when: Callable[[Any], bool] | None,
+        copies: bool,
         type_: Any,
+        codec_options: Mapping[str, Any],
+        clock: Clock,
     ) -> None:
-        self._cache = cache
+        self._engine = engine
         self._ttl = ttl
         self._key = key
         self._tags = tags
+        self._when = when
+        self._copies = copies
         self._type = type_
+        self._codec_options = codec_options
+        self._clock = clock
 
     # The protocol `Cached` is wider than what a static or class method becomes, on purpose.
     @overload
@@ -96,62 +110,76 @@ class CachedDecorator:
         return decorate(func, self._wrap, by=repr(self))
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Cached[P, R]:
-        cache, ttl = self._cache, self._ttl
-        named = f"{func.__module__}.{getattr(func, '__qualname__', type(func).__qualname__)}"
-        key_of = key_function(f"{named}:", self._key, func)
+        engine = self._engine
+        prefix = f"{name_of(func)}:"
+        key_of = key_function(prefix, self._key, func)
         tags_of = self._tags_of(func)
-        codec: Codec[Any] = Codec(self._type_of(func), **cache.codec_options)
-        hit = self._hit_of(key_of)
+        codec: Codec[Any] = Codec(self._type_of(func), **self._codec_options)
 
-        def loader(*args: P.args, **kwargs: P.kwargs) -> Callable[[], Awaitable[R]]:
-            return lambda: func(*args, **kwargs)
+        def recipe(key: str, *args: P.args, **kwargs: P.kwargs) -> Recipe:
+            tags = tags_of(*args, **kwargs)
+            return Recipe(key, lambda: func(*args, **kwargs), self._ttl, tags, codec, self._when)
 
-        async def missed(key: str, *args: P.args, **kwargs: P.kwargs) -> R:
-            load = loader(*args, **kwargs)
-            value: R = await cache.load(key, load, ttl, tags_of(*args, **kwargs), codec)
+        async def serve(*args: P.args, **kwargs: P.kwargs) -> R:
+            value: R = await engine.serve(recipe(key_of(*args, **kwargs), *args, **kwargs))
             return value
 
-        wrapper = wraps(func)(hit(missed))
+        wrapper = self._wrapper(func, key_of, recipe, serve)
+        if self._copies:
+            wrapper = _copying(wrapper)
+        wrapper = wraps(func)(wrapper)
 
         async def invalidate(*args: P.args, **kwargs: P.kwargs) -> None:
-            await cache.drop([key_of(*args, **kwargs)])
+            await engine.invalidate(Invalidation(keys=(key_of(*args, **kwargs),)))
+
+        async def invalidate_all() -> None:
+            await engine.invalidate(Invalidation(prefixes=(prefix,)))
 
         async def refresh(*args: P.args, **kwargs: P.kwargs) -> R:
-            load, tags = loader(*args, **kwargs), tags_of(*args, **kwargs)
-            value: R = await cache.reload(key_of(*args, **kwargs), load, ttl, tags, codec)
+            await invalidate(*args, **kwargs)
+            value: R = await engine.load(recipe(key_of(*args, **kwargs), *args, **kwargs))
             return value
 
         async def peek(*args: P.args, **kwargs: P.kwargs) -> R | None:
-            value = await cache.peek(key_of(*args, **kwargs), codec)
-            return None if value is cache.missing else cast("R", value)
+            found = await engine.peek(recipe(key_of(*args, **kwargs), *args, **kwargs))
+            return None if found is MISSING else cast("R", found)
 
-        vars(wrapper).update(invalidate=invalidate, refresh=refresh, peek=peek)
+        vars(wrapper).update(
+            invalidate=invalidate, invalidate_all=invalidate_all, refresh=refresh, peek=peek
+        )
         # A plain function, so that it binds as a method; the protocol says what it carries.
         return cast("Cached[P, R]", wrapper)
 
     # Any: the wrapper's signature is put back by `wraps` and the cast above.
-    def _hit_of(self, key_of: KeyFunction) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Make the hot path: a look into memory, with no await, no lock, no call but the key's."""
-        cache = self._cache
-        entries, marks, monotonic = cache.memory.entries, cache.marks, cache.clock.monotonic
+    def _wrapper(
+        self,
+        func: Callable[..., Any],
+        key_of: KeyFunction,
+        recipe: Callable[..., Recipe],
+        serve: Callable[..., Coroutine[Any, Any, Any]],
+    ) -> Callable[..., Any]:
+        engine = self._engine
+        signature = inspect.signature(func)
+        fields = fields_of(self._key, signature)
+        if fields is None:
 
-        def around(missed: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-            async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                key = key_of(*args, **kwargs)
-                entry = entries.get(key)
-                if (
-                    entry is not None
-                    and entry.fresh_until > monotonic()
-                    and (entry.sequence == marks.sequence or marks.valid(entry))
-                ):
-                    entry.visited = True
-                    cache.memory_hits += 1
-                    return entry.value
-                return await missed(key, *args, **kwargs)
+            async def plain(*args: Any, **kwargs: Any) -> Any:
+                return await serve(*args, **kwargs)
 
-            return wrapper
+            return plain
+        index = Index(engine.memory)
 
-        return around
+        async def missed(
+            alias: Hashable, kinds: tuple[type, ...], *args: Any, **kwargs: Any
+        ) -> Any:
+            key = key_of(*args, **kwargs)
+            value = await engine.serve(recipe(key, *args, **kwargs))
+            index.link(key, alias, kinds)
+            return value
+
+        return make_wrapper(
+            signature, fields, index, engine.memory, engine.marks, self._clock.monotonic, missed
+        )
 
     def _tags_of(self, func: Callable[..., object]) -> Callable[..., tuple[str, ...]]:
         templates = self._tags
@@ -173,4 +201,18 @@ class CachedDecorator:
             return None
 
     def __repr__(self) -> str:
-        return f"{self._cache.name}.cached()"
+        return f"{self._engine.name}.cached()"
+
+
+def name_of(func: Callable[..., object]) -> str:
+    """Return what a function's keys begin with."""
+    return f"{func.__module__}.{getattr(func, '__qualname__', type(func).__qualname__)}"
+
+
+def _copying(wrapper: Callable[..., Any]) -> Callable[..., Any]:
+    """Give each caller a copy of its own."""
+
+    async def copying(*args: Any, **kwargs: Any) -> Any:
+        return deepcopy(await wrapper(*args, **kwargs))
+
+    return copying

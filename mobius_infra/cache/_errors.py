@@ -1,6 +1,8 @@
-"""What can be wrong with a load."""
+"""What can be wrong with a load, or with what it loads."""
 
-from mobius_infra.core import MobiusError
+from dataclasses import dataclass
+
+from mobius_infra.core import Event, MobiusError
 
 
 class CacheCycleError(MobiusError):
@@ -18,3 +20,18 @@ class CacheCycleError(MobiusError):
         )
         self.name = name
         self.keys = keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueUnwritable(Event):
+    """A value could not be written for the lower tiers; it is held in memory only.
+
+    Told once for each function whose values are such.
+
+    Attributes:
+        key: of the first such value.
+        reason: what the codec said.
+    """
+
+    key: str
+    reason: str

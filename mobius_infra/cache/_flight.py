@@ -1,7 +1,8 @@
 """One load for all who wait for the same key.
 
 The load runs in a task of its own, so that a caller who is cancelled takes nobody with it. When
-the last waiter has gone, the load is cancelled too. Each waiter gets an exception of its own: one
+the last waiter has gone, the load is cancelled too, unless it goes on behind: then what it loads
+is kept although nobody waits for it. Each waiter gets an exception of its own: one
 object raised in many tasks would gather all their tracebacks.
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
+from mobius_infra.cache._entry import MISSING
 from mobius_infra.cache._errors import CacheCycleError
 
 # The load on whose behalf the present task runs, if any: it tells a loader that asks for more
@@ -21,11 +23,24 @@ _current: ContextVar["Flight | None"] = ContextVar("mobius_infra.cache.flight", 
 class Flight:
     """A load under way."""
 
-    __slots__ = ("_task", "_waiters", "abandoned", "invalidated", "key", "waits_for")
+    __slots__ = (
+        "_task",
+        "_waiters",
+        "abandoned",
+        "behind",
+        "in_need",
+        "invalidated",
+        "key",
+        "waits_for",
+    )
 
     # Any: whatever the loader returns.
-    def __init__(self, key: str, load: Callable[["Flight"], Awaitable[Any]]) -> None:
+    def __init__(
+        self, key: str, load: Callable[["Flight"], Awaitable[Any]], *, behind: bool = False
+    ) -> None:
         self.key = key
+        self.behind = behind  # it goes on although nobody waits
+        self.in_need: Any = MISSING  # an old value that serves those who can't wait
         self.invalidated = False  # its result is for those who wait, and not to be stored
         self.abandoned = False  # nobody waits any more, and it is being cancelled
         self.waits_for: list[Flight] = []
@@ -59,14 +74,32 @@ class Flight:
         finally:
             if behalf is not None:
                 behalf.waits_for.remove(self)
-            if waiter.cancelled():
+            if waiter.cancelled() and waiter in self._waiters:
                 self._waiters.remove(waiter)
-                if not self._waiters:
+                if not self._waiters and not self.behind:
                     self.abandoned = True
                     self._task.cancel()
         if error is not None:
             raise error
         return result
+
+    def answer(self, value: Any) -> None:
+        """Let those who wait now have `value`, and go on behind."""
+        self.behind = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result((value, None))
+        self._waiters.clear()
+
+    def when_done(self, call: Callable[[], object]) -> None:
+        """Call `call` when the load has ended, however."""
+        self._task.add_done_callback(lambda _: call())
+
+    async def cancel(self) -> None:
+        """Give the load up, and wait for its end."""
+        self.abandoned = True
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
     def _path_to(self, other: "Flight") -> list["Flight"] | None:
         if self is other:

@@ -1,78 +1,206 @@
 """The tier in this process's memory."""
 
-from collections import OrderedDict
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Hashable
+from typing import Any, cast
 
-from mobius_infra.core import require
+import cachetools
 
+from mobius_infra.cache._entry import Entry
+from mobius_infra.cache._lirs import AdaptiveLirs
+from mobius_infra.cache._policy import FromCachetools, PolicyFactory, Sieve, fifo, lfu, lru
+from mobius_infra.cache._tinylfu import WTinyLfu
+from mobius_infra.core import ConfigurationError, require
 
-class Entry:
-    """A value and until when it serves, by the cache's monotonic clock."""
+POLICIES: dict[str, PolicyFactory] = {
+    "adaptive": AdaptiveLirs,
+    "sieve": Sieve,
+    "w-tinylfu": WTinyLfu,
+    "lru": lru,
+    "lfu": lfu,
+    "fifo": fifo,
+}
 
-    __slots__ = ("fresh_until", "sequence", "stale_until", "tags", "value", "visited")
+_LOG = 256  # entries read for the first time, of which the policy is told together
 
-    # Any: whatever was loaded.
-    def __init__(
-        self,
-        value: Any,
-        fresh_until: float,
-        stale_until: float,
-        tags: tuple[str, ...],
-        sequence: int,
-    ) -> None:
-        self.value = value
-        self.fresh_until = fresh_until
-        self.stale_until = stale_until
-        self.tags = tags
-        self.sequence = sequence
-        self.visited = False
+Weigher = Callable[[str, Any], int]  # Any: whatever is cached
 
 
 class MemoryTier:
     """Holds values as they are: a hit returns the very object that was stored.
 
-    When full, the oldest value that nobody has asked for since it was last looked at makes room
-    (the clock algorithm: Corbató, "A paging experiment with the Multics system", 1968). A hit
-    writes one flag and moves nothing.
-
     Args:
         max_entries: values held at most; 0 holds none.
+        max_bytes: of all values together, as `weigher` says; None: not bounded.
+        weigher: takes a key and a value, returns the bytes that they cost. A value that it can't
+            weigh, or that is larger than all of `max_bytes`, is not held, and counted.
+        policy: which value makes room. `adaptive` (the default; see `docs/explanation`), `sieve`,
+            `w-tinylfu`, `lru`, `lfu`, `fifo`; a class of `cachetools`; or a function that takes
+            the capacity and makes a policy.
+        max_ttl: seconds after which a value is looked up in the lower tiers again although it is
+            still fresh: without a backplane, the time for which another process's invalidation
+            may go unnoticed. None: until it is no longer fresh.
 
     Raises:
-        ConfigurationError: if `max_entries` is negative.
+        ConfigurationError: for a value out of range, a policy that does not exist, or a bound in
+            bytes without a weigher.
     """
 
-    __slots__ = ("entries", "evicted", "max_entries")
+    __slots__ = (
+        "_log",
+        "_max_bytes",
+        "_policy",
+        "_weigher",
+        "entries",
+        "evictions",
+        "hits",
+        "max_entries",
+        "max_ttl",
+        "observe",
+        "policy_name",
+        "weight",
+    )
 
     name = "memory"
 
-    def __init__(self, max_entries: int = 10_000) -> None:
+    def __init__(
+        self,
+        max_entries: int = 10_000,
+        *,
+        max_bytes: int | None = None,
+        weigher: Weigher | None = None,
+        policy: str | PolicyFactory | type[cachetools.Cache[Any, Any]] = "adaptive",
+        max_ttl: float | None = None,
+    ) -> None:
         require(max_entries >= 0, "max_entries", max_entries, "zero or more entries")
+        if max_bytes is not None:
+            require(max_bytes > 0, "max_bytes", max_bytes, "a positive number of bytes, or None")
+            require(weigher is not None, "weigher", weigher, "a function, where bytes are bounded")
+        require(max_ttl is None or max_ttl > 0, "max_ttl", max_ttl, "positive seconds, or None")
         self.max_entries = max_entries
-        # An OrderedDict: a dict from whose front much has been deleted is slow to find its first.
-        self.entries: OrderedDict[str, Entry] = OrderedDict()
-        self.evicted = 0
+        self.max_ttl = max_ttl
+        self.entries: dict[str, Entry] = {}
+        self.evictions: Counter[str] = Counter()
+        self.hits = 0
+        self.weight = 0
+        self.policy_name = policy if isinstance(policy, str) else policy.__name__
+        self._max_bytes = max_bytes
+        self._weigher = weigher if max_bytes is not None else None
+        self._policy = _make(policy)(max_entries)
+        self._log: list[Entry] = []
+        self.observe: Callable[[str], None] | None = None
 
-    def put(self, key: str, entry: Entry) -> None:
-        """Hold `entry`, making room if need be."""
-        entries = self.entries
-        if key in entries:
-            entries[key] = entry
-            return
-        if self.max_entries == 0:
-            return
-        while len(entries) >= self.max_entries:
-            oldest, held = entries.popitem(last=False)
-            if held.visited:
-                held.visited = False
-                entries[oldest] = held
-            else:
-                self.evicted += 1
-        entries[key] = entry
+    def note(self, entry: Entry) -> None:
+        """Hear that `entry`, which was not `visited`, was read."""
+        entry.visited = True
+        log = self._log
+        log.append(entry)
+        if len(log) >= _LOG:
+            self._tell()
+        if self.observe is not None:
+            self.observe(entry.key)
+
+    def put(self, key: str, value: Any) -> Entry | None:
+        """Hold a value, making room if need be; the caller sets how long it serves.
+
+        Returns:
+            Its entry; None if there is no room for it at all. An entry that was held is the same
+            object with another value, so that whoever found it by its arguments still does.
+        """
+        self._tell()
+        weight = self._weigh(key, value)
+        if weight is None or self.max_entries == 0:
+            self.drop(key)
+            return None
+        entry = self.entries.get(key)
+        if entry is None:
+            entry = self.entries[key] = Entry(key)
+            self._policy.add(key)
+        else:
+            self._policy.touch(key)
+        self.weight += weight - entry.weight
+        entry.weight = weight
+        entry.value = value
+        self._make_room()
+        return self.entries.get(key)
 
     def drop(self, key: str) -> None:
         """Forget `key`, if it is held."""
-        self.entries.pop(key, None)
+        entry = self.entries.pop(key, None)
+        if entry is not None:
+            self._policy.remove(key)
+            self._let_go(entry)
+
+    def expire(self, entry: Entry) -> None:
+        """Forget an entry that serves no more, not even in need."""
+        self.drop(entry.key)
+        self.evictions["expired"] += 1
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for key in list(self.entries):
+            self.drop(key)
+
+    def link(self, entry: Entry, index: dict[Hashable, Entry], alias: Hashable, kinds: Any) -> None:
+        """Let `entry` be found in `index` for as long as it is held."""
+        if entry.index is None:
+            entry.index, entry.alias, entry.kinds = index, alias, kinds
+            index[alias] = entry
+
+    def _weigh(self, key: str, value: Any) -> int | None:
+        if self._weigher is None:
+            return 0
+        try:
+            weight = self._weigher(key, value)
+        except Exception:  # noqa: BLE001 - whatever the user's function raises, the load succeeds
+            self.evictions["unweighable"] += 1
+            return None
+        if weight > (self._max_bytes or 0):
+            self.evictions["oversize"] += 1
+            return None
+        return max(weight, 0)
+
+    def _make_room(self) -> None:
+        while len(self.entries) > self.max_entries:
+            self._evict("entries")
+        while self._max_bytes is not None and self.weight > self._max_bytes:
+            self._evict("bytes")
+
+    def _evict(self, cause: str) -> None:
+        self._let_go(self.entries.pop(self._policy.victim()))
+        self.evictions[cause] += 1
+
+    def _let_go(self, entry: Entry) -> None:
+        self.weight -= entry.weight
+        if entry.index is not None and entry.index.get(entry.alias) is entry:
+            del entry.index[entry.alias]
+
+    def _tell(self) -> None:
+        """Tell the policy what was read since it was told last."""
+        if not self._log:
+            return
+        entries, touch = self.entries, self._policy.touch
+        for entry in self._log:
+            entry.visited = False
+            if entries.get(entry.key) is entry:
+                touch(entry.key)
+        self._log.clear()
 
     def __repr__(self) -> str:
-        return f"MemoryTier({len(self.entries)} of {self.max_entries} entries)"
+        held, most = len(self.entries), self.max_entries
+        return f"MemoryTier({held} of {most} entries, {self.policy_name})"
+
+
+def _make(policy: str | PolicyFactory | type[cachetools.Cache[Any, Any]]) -> PolicyFactory:
+    if isinstance(policy, str):
+        factory = POLICIES.get(policy)
+        if factory is None:
+            known = ", ".join(POLICIES)
+            raise ConfigurationError(
+                "policy", policy, f"one of {known}, or a class of cachetools, or a function"
+            )
+        return factory
+    if isinstance(policy, type) and issubclass(policy, cachetools.Cache):
+        kind: Callable[[int], cachetools.Cache[str, Any]] = policy
+        return lambda capacity: FromCachetools(kind, capacity)
+    return cast("PolicyFactory", policy)

@@ -1,15 +1,28 @@
 """A tier in a backend: shared by processes, skipped while it is down."""
 
-import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from mobius_infra.core import Backend, BackendError, Clock, Codec, CodecError, Event, Events
+from mobius_infra.cache._behind import Behind, WriteBehind
+from mobius_infra.cache._entry import Life
+from mobius_infra.cache._record import Record, RecordError, Wide, read_mark, write_mark
+from mobius_infra.core import (
+    Backend,
+    BackendError,
+    Clock,
+    Codec,
+    CodecError,
+    Event,
+    Events,
+    require,
+)
 
-_HEAD = struct.Struct(">ddH")  # stored at (backend time), may be stale for (seconds), tags' length
-_MARK = struct.Struct(">d")
 _PAUSE_FIRST, _PAUSE_MAX = 0.25, 10.0  # seconds that a tier which failed is left alone
-_ALL: Final = "*"  # every entry carries this tag, so that clearing is one mark
+_SYNC_EVERY = 10.0  # seconds between two looks at the backend's clock
+_MARGIN = 0.001  # seconds by which two clocks may drift apart meanwhile
+_FENCE = 600.0  # seconds that a key's invalidation is remembered: longer than any load
+_MOST_OWED = 10_000  # invalidations kept for a tier that is down; past it all of it is invalid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +40,7 @@ class TierDegraded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierRestored(Event):
-    """A tier serves again.
+    """A tier serves again; what was invalidated meanwhile has been made invalid in it.
 
     Attributes:
         tier: its name.
@@ -36,137 +49,348 @@ class TierRestored(Event):
     tier: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
     """What a tier had.
 
     Attributes:
         value: the value.
-        fresh_for: seconds that it is still fresh; negative where only stale.
-        stale_for: seconds more that it may serve in need.
+        life: how long it serves.
+        age: seconds since its load began.
         tags: what invalidates it.
+        body: the encoded value.
     """
 
     value: Any  # Any: whatever was stored
-    fresh_for: float
-    stale_for: float
+    life: Life
+    age: float
     tags: tuple[str, ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidation:
+    """What is to be made invalid.
+
+    Attributes:
+        keys: single values.
+        tags: all that carry one of them.
+        prefixes: all whose key begins with one of them.
+        everything: all.
+    """
+
+    keys: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    everything: bool = False
 
 
 class BackendTier:
     """Holds values in a backend, Redis or a database, for all processes that share it.
 
     A failing backend is never the caller's problem: reads miss, writes are left out, and after a
-    pause that grows it is tried again.
+    pause that grows it is tried again. What was invalidated while it was down is remembered, and
+    applied before anything is read from it again.
 
     Args:
         backend: where values are kept; closing it stays its owner's business.
+        write_behind: writes values in the background instead of before the caller goes on.
         mark_ttl: seconds that an invalidation is remembered; longer than any value lives.
+
+    Raises:
+        ConfigurationError: if `mark_ttl` is not positive.
     """
 
-    def __init__(self, backend: Backend, *, mark_ttl: float = 7 * 86400.0) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        write_behind: WriteBehind | None = None,
+        mark_ttl: float = 7 * 86400.0,
+    ) -> None:
+        require(mark_ttl > 0, "mark_ttl", mark_ttl, "positive seconds")
         self.name = backend.name
-        self._backend = backend
+        self.errors = 0
+        self.unreadable = 0
+        self.backend = backend
+        self._behind_options = write_behind
+        self._behind: Behind | None = None
         self._mark_ttl = mark_ttl
         self._down_until = 0.0
         self._pause = 0.0
-        self.errors = 0
-        self.unreadable = 0
+        self._offset = 0.0  # of the backend's clock from ours, at least
+        self._unsure = 0.0  # seconds by which it may be more
+        self._synced_at = float("-inf")
+        self._owed: dict[tuple[str, str], None] = {}
+        self._marked_at = float("-inf")
 
     def attach(self, cache: str, events: Events, clock: Clock) -> None:
         """Be told by the cache that owns this tier whose it is."""
         self._cache = cache
         self._events = events
         self._clock = clock
+        if self._behind_options is not None:
+            self._behind = Behind(self.backend, self._behind_options, clock, self._failed)
 
     @property
     def up(self) -> bool:
         """Whether it is asked at present."""
         return self._clock.monotonic() >= self._down_until
 
-    async def now(self) -> float | None:
-        """Return the backend's time; None while it is down."""
-        if not self.up:
-            return None
-        try:
-            now = await self._backend.now()
-        except BackendError as error:
-            self._failed(error)
-            return None
-        self._worked()
-        return now
+    @property
+    def lost(self) -> int:
+        """Values that were to be written in the background and never were."""
+        return 0 if self._behind is None else self._behind.lost
 
-    # Any in the codec: of whatever type the function that is cached returns.
-    async def get(self, key: str, codec: Codec[Any]) -> Found | None:
-        """Return what is held under `key`, if it is valid and can be read."""
+    @property
+    def waiting(self) -> int:
+        """Values that are still to be written in the background."""
+        return 0 if self._behind is None else len(self._behind.pending)
+
+    async def began(self) -> float | None:
+        """Return the backend's time now, or a little less; None while it is down."""
         if not self.up:
             return None
         try:
-            found = await self._read(key, codec)
+            await self._rejoin()
         except BackendError as error:
             self._failed(error)
             return None
-        except (struct.error, UnicodeDecodeError, CodecError):
-            self.unreadable += 1
-            found = None
+        # What follows our own invalidation is newer, though our idea of the time may be too low.
+        return max(self._clock.monotonic() + self._offset, self._marked_at + 1e-6)
+
+    # Any in the codecs: of whatever type the function that is cached returns.
+    async def get(self, key: str, tags: Sequence[str], codec: Codec[Any]) -> Found | None:
+        """Return what is held under `key`, if it is valid and can be read."""
+        return (await self.get_many({key: tags}, codec)).get(key)
+
+    async def get_many(
+        self, wanted: Mapping[str, Sequence[str]], codec: Codec[Any]
+    ) -> dict[str, Found]:
+        """Return what is held of `wanted`, which has the tags that each key probably carries.
+
+        Values and the marks of all that covers them come in one round trip, unless a value turns
+        out to carry other tags.
+        """
+        if not self.up:
+            return {}
+        tags = list({tag for each in wanted.values() for tag in each})
+        names = [self._wide]
+        for key in wanted:
+            names += (self._value(key), self._fence(key))
+        names += map(self._tag, tags)
+        try:
+            await self._rejoin()
+            data = await self.backend.get_many(names)
+            records = self._records(list(wanted), data)
+            marks = dict(zip(tags, data[1 + 2 * len(wanted) :], strict=True))
+            others = {tag for record in records.values() for tag in record.tags} - marks.keys()
+            if others:
+                more = await self.backend.get_many([self._tag(tag) for tag in others])
+                marks.update(zip(others, more, strict=True))
+        except BackendError as error:
+            self._failed(error)
+            return {}
         self._worked()
+        found = {}
+        for key, record in records.items():
+            if any(_reads_later(marks[tag], record.began) for tag in record.tags):
+                continue
+            try:
+                found[key] = self._found(record, codec)
+            except CodecError:
+                self.unreadable += 1
         return found
 
-    async def _read(self, key: str, codec: Codec[Any]) -> Found | None:
-        held = await self._backend.get_with_ttl(self._key(key))
-        if held is None:
-            return None
-        data, left = held
-        stored_at, stale_for, tags, body = _open(data)
-        marks = await self._backend.get_many([self._tag(tag) for tag in (_ALL, *tags)])
-        if any(mark is not None and _MARK.unpack(mark)[0] >= stored_at for mark in marks):
-            return None
-        life = float("inf") if left is None else left
-        return Found(codec.decode(body), life - stale_for, stale_for, tags)
+    def _records(self, keys: list[str], data: Sequence[bytes | None]) -> dict[str, Record]:
+        """Read the values that neither their own mark nor a wide one makes invalid."""
+        try:
+            wide = Wide.read(data[0])
+        except RecordError:  # foreign: trust nothing that is older than now
+            self.unreadable += 1
+            return {}
+        records = {}
+        for number, key in enumerate(keys):
+            value, fence = data[1 + 2 * number : 3 + 2 * number]
+            if self._behind is not None and key in self._behind.pending:
+                value = self._behind.pending[key].data
+            if value is None:
+                continue
+            try:
+                record = Record.read(value)
+            except RecordError:
+                self.unreadable += 1
+                continue
+            if record.began > wide.latest(key) and not _reads_later(fence, record.began):
+                records[key] = record
+        return records
 
-    async def put(self, key: str, body: bytes, found: Found, started: float) -> None:
-        """Hold the encoded value of `found`; its load began at `started`, by the backend's time."""
+    def _found(self, record: Record, codec: Codec[Any]) -> Found:
+        # Our idea of the backend's time may be too low by `_unsure`: the life is never too long.
+        now = self._clock.monotonic() + self._offset + self._unsure
+        life = Life(
+            record.fresh_until - now, record.stale_until - record.fresh_until, record.early_for
+        )
+        value = codec.decode(record.body)
+        return Found(value, life, now - record.began, record.tags, record.body)
+
+    async def put(
+        self,
+        key: str,
+        body: bytes,
+        life: Life,
+        tags: tuple[str, ...],
+        began: float,
+        *,
+        if_newer: bool = False,
+    ) -> None:
+        """Hold an encoded value whose load began at `began`, by the backend's time.
+
+        Args:
+            key: under which.
+            body: the encoded value.
+            life: how long it serves from now.
+            tags: what invalidates it.
+            began: when its load began.
+            if_newer: leave what is there if its load began later.
+        """
         if not self.up:
             return
-        tags = "\0".join(found.tags).encode()
-        data = _HEAD.pack(started, found.stale_for, len(tags)) + tags + body
+        now = self._clock.monotonic() + self._offset
+        fresh_until = now + life.fresh_for
+        stale_until = fresh_until + life.stale_for
+        data = Record(began, fresh_until, stale_until, life.early_for, tags, body).write()
+        name, ttl = self._value(key), max(life.fresh_for, 0.0) + life.stale_for
+        if ttl <= 0:
+            return
         try:
-            await self._backend.set(self._key(key), data, found.fresh_for + found.stale_for)
+            if if_newer:
+                await self._put_newer(name, data, began, ttl)
+            elif self._behind is not None and self._behind.running:
+                await self._behind.put(key, name, data, ttl)
+            else:
+                await self.backend.set(name, data, ttl)
         except BackendError as error:
             self._failed(error)
         else:
             self._worked()
 
-    async def drop(self, *keys: str) -> None:
-        """Forget `keys`."""
+    async def _put_newer(self, name: str, data: bytes, began: float, ttl: float) -> None:
+        for _ in range(3):  # more often only if others keep storing, who are newer then
+            there = await self.backend.get(name)
+            if there is not None and _began(there) >= began:
+                return
+            if await self.backend.compare_and_set(name, there, data, ttl):
+                return
+
+    async def invalidate(self, what: Invalidation) -> None:
+        """Make values invalid that were loaded before now; later, if the tier is down."""
+        self._owe(what)
         if not self.up:
             return
         try:
-            await self._backend.delete(*map(self._key, keys))
+            await self._settle()
         except BackendError as error:
             self._failed(error)
+        else:
+            self._worked()
 
-    async def mark(self, tags: tuple[str, ...] = (_ALL,)) -> None:
-        """Make every value with one of `tags` invalid that was loaded before now."""
-        if not self.up:
+    def _owe(self, what: Invalidation) -> None:
+        owed = self._owed
+        if what.everything:
+            owed.clear()
+            owed["all", ""] = None
+        for kind, names in (("key", what.keys), ("tag", what.tags), ("prefix", what.prefixes)):
+            for name in names:
+                owed[kind, name] = None
+        if len(owed) > _MOST_OWED:
+            owed.clear()
+            owed["all", ""] = None
+        if self._behind is not None:
+            self._behind.forget(what)
+
+    async def _settle(self) -> None:
+        """Apply what is owed. What is added meanwhile stays owed."""
+        owed = list(self._owed)
+        if not owed:
             return
-        try:
-            mark = _MARK.pack(await self._backend.now())
-            await self._backend.set_many({self._tag(tag): mark for tag in tags}, self._mark_ttl)
-        except BackendError as error:
-            self._failed(error)
+        await self._sync()
+        at = await self.backend.now()
+        by_kind: dict[str, list[str]] = {"key": [], "tag": [], "prefix": [], "all": []}
+        for kind, name in owed:
+            by_kind[kind].append(name)
+        if by_kind["all"] or by_kind["prefix"]:
+            await self._widen(by_kind["prefix"], at, everything=bool(by_kind["all"]))
+        mark = write_mark(at)
+        if by_kind["tag"]:
+            tags = {self._tag(tag): mark for tag in by_kind["tag"]}
+            await self.backend.set_many(tags, self._mark_ttl)
+        if by_kind["key"]:
+            fences = {self._fence(key): mark for key in by_kind["key"]}
+            await self.backend.set_many(fences, _FENCE)
+            await self.backend.delete(*map(self._value, by_kind["key"]))
+        self._marked_at = at
+        for each in owed:
+            self._owed.pop(each, None)
 
-    def _key(self, key: str) -> str:
-        return f"cache:{self._cache}:{key}"
+    async def _widen(self, prefixes: list[str], at: float, *, everything: bool) -> None:
+        while True:
+            before = await self.backend.get(self._wide)
+            try:
+                wide = Wide.read(before)
+            except RecordError:
+                wide = Wide(at)
+            after = wide.with_prefixes(prefixes, at) if prefixes else wide
+            after = after.with_all(at) if everything else after
+            if await self.backend.compare_and_set(
+                self._wide, before, after.write(), self._mark_ttl
+            ):
+                return
+
+    async def _rejoin(self) -> None:
+        """Apply what is owed, and know the backend's time, before anything is trusted."""
+        if self._owed:
+            await self._settle()
+        if self._clock.monotonic() - self._synced_at > _SYNC_EVERY:
+            await self._sync()
+
+    async def _sync(self) -> None:
+        before = self._clock.monotonic()
+        now = await self.backend.now()
+        after = self._clock.monotonic()
+        self._offset = now - after - _MARGIN
+        self._unsure = after - before + 2 * _MARGIN
+        self._synced_at = after
+
+    def start(self) -> None:
+        """Begin to write in the background, where it was asked for."""
+        if self._behind is not None:
+            self._behind.start()
+
+    async def close(self) -> None:
+        """Write what is still waiting."""
+        if self._behind is not None:
+            await self._behind.close()
+
+    @property
+    def _wide(self) -> str:
+        return f"cache:{self._cache}:wide"
+
+    def _value(self, key: str) -> str:
+        return f"cache:{self._cache}:value:{key}"
+
+    def _fence(self, key: str) -> str:
+        return f"cache:{self._cache}:fence:{key}"
 
     def _tag(self, tag: str) -> str:
-        return f"cache-tag:{self._cache}:{tag}"
+        return f"cache:{self._cache}:tag:{tag}"
 
     def _failed(self, error: BackendError) -> None:
         self.errors += 1
         first = self._pause == 0.0
         self._pause = _PAUSE_FIRST if first else min(2 * self._pause, _PAUSE_MAX)
         self._down_until = self._clock.monotonic() + self._pause
+        self._synced_at = float("-inf")
         if first:
             at, reason = self._clock.time(), str(error)
             event = TierDegraded(source=self._cache, at=at, tier=self.name, reason=reason)
@@ -182,8 +406,15 @@ class BackendTier:
         return f"BackendTier({self.name!r})"
 
 
-def _open(data: bytes) -> tuple[float, float, tuple[str, ...], bytes]:
-    stored_at, stale_for, length = _HEAD.unpack_from(data)
-    end = _HEAD.size + length
-    joined = data[_HEAD.size : end].decode()
-    return stored_at, stale_for, tuple(joined.split("\0")) if joined else (), data[end:]
+def _reads_later(mark: bytes | None, began: float) -> bool:
+    try:
+        return read_mark(mark) >= began
+    except RecordError:  # foreign: it may mean anything
+        return True
+
+
+def _began(data: bytes) -> float:
+    try:
+        return Record.read(data).began
+    except RecordError:
+        return float("-inf")

@@ -27,6 +27,7 @@ from mobius_infra.core._extras import import_extra
 from mobius_infra.core._keys import compile_key
 from mobius_infra.core._lease import Lease
 from mobius_infra.core._script import Outcome, Scalar, Script, State
+from mobius_infra.core._source import signature_source
 from mobius_infra.core._stats import Component, Sample, Stats, counter, gauge, samples, state
 from mobius_infra.core.backends import open_backend
 
@@ -70,5 +71,6 @@ __all__ = [
     "require",
     "require_async",
     "samples",
+    "signature_source",
     "state",
 ]

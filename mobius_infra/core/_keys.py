@@ -11,6 +11,7 @@ from collections.abc import Callable
 from string import Formatter
 
 from mobius_infra.core._errors import ConfigurationError
+from mobius_infra.core._source import signature_source
 
 KeyFunction = Callable[..., str]
 
@@ -71,31 +72,13 @@ def compile_key(template: str | Callable[..., str], func: Callable[..., object])
 def _build(body: str, signature: inspect.Signature, func: Callable[..., object]) -> KeyFunction:
     """Make a function with `signature` that returns the formatted `body`."""
     names: dict[str, object] = {"__quote": quote}
-    declared = []
-    for index, parameter in enumerate(signature.parameters.values()):
-        bare = parameter.replace(annotation=inspect.Parameter.empty)
-        if parameter.default is not inspect.Parameter.empty:
-            # The default object itself, not its repr, which need not be an expression.
-            names[f"__default{index}"] = parameter.default
-            bare = bare.replace(default=_Name(f"__default{index}"))
-        declared.append(bare)
-    head = str(inspect.Signature(declared))
+    head = signature_source(signature, names)
     source = f"def key{head}:\n    return f{body!r}"
     # Only identifiers that the signature itself has, and constants, are in `source`.
     exec(compile(source, f"<key of {func!r}>", "exec"), names)  # noqa: S102
     built = names["key"]
     assert callable(built)  # noqa: S101 - just defined
     return built
-
-
-class _Name:
-    """Prints as an identifier, for a default value in a generated signature."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __repr__(self) -> str:
-        return self._name
 
 
 def _unknown(template: str, name: str, func: Callable[..., object]) -> ConfigurationError:

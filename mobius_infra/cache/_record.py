@@ -1,0 +1,120 @@
+"""How a value and its invalidations are written in a backend. All times are the backend's own.
+
+A value's record says when its load began. It is valid if nothing that covers it was marked later:
+its key, one of its tags, a prefix, or all. Marks are written with the time of the invalidation and
+never move.
+"""
+
+import json
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+_HEAD = struct.Struct(">BddddH")
+_MARK = struct.Struct(">d")
+_VERSION = 1
+_MOST_PREFIXES = 100
+
+
+class RecordError(ValueError):
+    """Bytes that are not a record of ours."""
+
+
+class Record(NamedTuple):
+    """A stored value.
+
+    Attributes:
+        began: when its load began.
+        fresh_until: it is fresh until then.
+        stale_until: it may serve in need until then.
+        early_for: seconds before its end in which it may be refreshed.
+        tags: what invalidates it.
+        body: the encoded value.
+    """
+
+    began: float
+    fresh_until: float
+    stale_until: float
+    early_for: float
+    tags: tuple[str, ...]
+    body: bytes
+
+    def write(self) -> bytes:
+        tags = "\0".join(self.tags).encode()
+        return _HEAD.pack(_VERSION, *self[:4], len(tags)) + tags + self.body
+
+    @classmethod
+    def read(cls, data: bytes) -> Self:
+        """Read what `write` wrote.
+
+        Raises:
+            RecordError: if it is something else.
+        """
+        try:
+            version, began, fresh, stale, early, length = _HEAD.unpack_from(data)
+            end = _HEAD.size + length
+            joined = data[_HEAD.size : end].decode()
+        except (struct.error, UnicodeDecodeError) as error:
+            raise RecordError(str(error)) from error
+        if version != _VERSION:
+            raise RecordError(f"version {version}")
+        tags = tuple(joined.split("\0")) if joined else ()
+        return cls(began, fresh, stale, early, tags, data[end:])
+
+
+def write_mark(at: float) -> bytes:
+    """Write the time of an invalidation."""
+    return _MARK.pack(at)
+
+
+def read_mark(data: bytes | None) -> float:
+    """Return the time of an invalidation; that of none is before all."""
+    if data is None:
+        return float("-inf")
+    try:
+        at: float = _MARK.unpack(data)[0]
+    except struct.error as error:
+        raise RecordError(str(error)) from error
+    return at
+
+
+class Wide(NamedTuple):
+    """What was invalidated by prefix or as a whole, in one value that every read looks at.
+
+    Attributes:
+        everything: when all was.
+        prefixes: when each prefix was.
+    """
+
+    everything: float = float("-inf")
+    prefixes: dict[str, float] = {}  # noqa: RUF012 - never changed
+
+    def write(self) -> bytes:
+        return json.dumps([self.everything, self.prefixes]).encode()
+
+    @classmethod
+    def read(cls, data: bytes | None) -> Self:
+        """Read what `write` wrote.
+
+        Raises:
+            RecordError: if it is something else.
+        """
+        if data is None:
+            return cls()
+        try:
+            everything, prefixes = json.loads(data)
+            return cls(float(everything), {str(key): float(at) for key, at in prefixes.items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise RecordError(str(error)) from error
+
+    def with_all(self, at: float) -> "Wide":
+        return Wide(max(at, self.everything))
+
+    def with_prefixes(self, prefixes: Sequence[str], at: float) -> "Wide":
+        merged = self.prefixes | dict.fromkeys(prefixes, at)
+        return Wide(self.everything, merged) if len(merged) <= _MOST_PREFIXES else Wide(at)
+
+    def latest(self, key: str) -> float:
+        """Return when `key` was last covered."""
+        covering = (at for prefix, at in self.prefixes.items() if key.startswith(prefix))
+        return max((self.everything, *covering))
