@@ -450,12 +450,16 @@ class Engine:
     def predict(self, options: Prediction) -> None:
         """Load what is likely to be asked for next, from now on."""
 
-        def held(key: str) -> bool:
+        def held(key: str, seconds: float) -> bool:
             entry = self.memory.entries.get(key)
-            return key in self.flights or (entry is not None and self.is_fresh(entry))
+            if entry is None or not self.is_fresh(entry):
+                return key in self.flights
+            return entry.fresh_until > self._clock.monotonic() + seconds
 
         def load(recipe: Recipe) -> Flight:
-            return self.refresh_behind(recipe, foreseen=True)
+            # What is still held is about to end: a lower tier has nothing better.
+            anew = recipe.key in self.memory.entries
+            return self.refresh_behind(recipe, anew=anew, foreseen=True)
 
         self.predictor = Predictor(options, self._clock, held=held, load=load)
         self.memory.observe = self.predictor.saw

@@ -116,7 +116,7 @@ class BackendTier:
         self._behind_options = write_behind
         self._behind: Behind | None = None
         self._mark_ttl = mark_ttl
-        self._down_until = 0.0
+        self._down_until = float("-inf")
         self._pause = 0.0
         self._offset = 0.0  # of the backend's clock from ours, at least
         self._unsure = 0.0  # seconds by which it may be more
