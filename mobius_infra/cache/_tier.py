@@ -1,5 +1,6 @@
 """A tier in a backend: shared by processes, skipped while it is down."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from mobius_infra.core import (
 
 _PAUSE_FIRST, _PAUSE_MAX = 0.25, 10.0  # seconds that a tier which failed is left alone
 _SYNC_EVERY = 10.0  # seconds between two looks at the backend's clock
+_SETTLE_EVERY = 0.5  # seconds between two attempts to apply what is owed
 _MARGIN = 0.001  # seconds by which two clocks may drift apart meanwhile
 _FENCE = 600.0  # seconds that a key's invalidation is remembered: longer than any load
 _MOST_OWED = 10_000  # invalidations kept for a tier that is down; past it all of it is invalid
@@ -118,9 +120,11 @@ class BackendTier:
         self._mark_ttl = mark_ttl
         self._down_until = float("-inf")
         self._pause = 0.0
+        self._probed = False
         self._offset = 0.0  # of the backend's clock from ours, at least
         self._unsure = 0.0  # seconds by which it may be more
         self._synced_at = float("-inf")
+        self._settling: asyncio.Task[None] | None = None
         self._owed: dict[tuple[str, str], None] = {}
         self._marked_at = float("-inf")
 
@@ -132,10 +136,15 @@ class BackendTier:
         if self._behind_options is not None:
             self._behind = Behind(self.backend, self._behind_options, clock, self._failed)
 
-    @property
-    def up(self) -> bool:
-        """Whether it is asked at present."""
-        return self._clock.monotonic() >= self._down_until
+    def _admit(self) -> bool:
+        """Say whether the backend may be asked now; while it is degraded, by one at a time."""
+        now = self._clock.monotonic()
+        if now < self._down_until:
+            return False
+        if self._pause:
+            self._down_until = now + self._pause  # whoever asks next is spared the wait
+            self._probed = True
+        return True
 
     @property
     def lost(self) -> int:
@@ -149,13 +158,14 @@ class BackendTier:
 
     async def began(self) -> float | None:
         """Return the backend's time now, or a little less; None while it is down."""
-        if not self.up:
+        if not self._admit():
             return None
         try:
             await self._rejoin()
         except BackendError as error:
             self._failed(error)
             return None
+        self._worked()
         # What follows our own invalidation is newer, though our idea of the time may be too low.
         return max(self._clock.monotonic() + self._offset, self._marked_at + 1e-6)
 
@@ -172,7 +182,7 @@ class BackendTier:
         Values and the marks of all that covers them come in one round trip, unless a value turns
         out to carry other tags.
         """
-        if not self.up:
+        if not self._admit():
             return {}
         tags = list({tag for each in wanted.values() for tag in each})
         names = [self._wide]
@@ -254,7 +264,7 @@ class BackendTier:
             began: when its load began.
             if_newer: leave what is there if its load began later.
         """
-        if not self.up:
+        if not self._admit():
             return
         now = self._clock.monotonic() + self._offset
         fresh_until = now + life.fresh_for
@@ -286,7 +296,7 @@ class BackendTier:
     async def invalidate(self, what: Invalidation) -> None:
         """Make values invalid that were loaded before now; later, if the tier is down."""
         self._owe(what)
-        if not self.up:
+        if not self._admit():
             return
         try:
             await self._settle()
@@ -363,14 +373,27 @@ class BackendTier:
         self._synced_at = after
 
     def start(self) -> None:
-        """Begin to write in the background, where it was asked for."""
+        """Write in the background where it was asked for, and apply what is owed when possible."""
         if self._behind is not None:
             self._behind.start()
+        if self._settling is None:
+            self._settling = asyncio.ensure_future(self._keep_promises())
 
     async def close(self) -> None:
         """Write what is still waiting."""
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.gather(self._settling, return_exceptions=True)
+            self._settling = None
         if self._behind is not None:
             await self._behind.close()
+
+    async def _keep_promises(self) -> None:
+        """Apply what is owed also when nobody asks this tier: others read from it."""
+        while True:
+            await self._clock.sleep(_SETTLE_EVERY)
+            if self._owed:
+                await self.invalidate(Invalidation())
 
     @property
     def _wide(self) -> str:
@@ -388,7 +411,9 @@ class BackendTier:
     def _failed(self, error: BackendError) -> None:
         self.errors += 1
         first = self._pause == 0.0
-        self._pause = _PAUSE_FIRST if first else min(2 * self._pause, _PAUSE_MAX)
+        if first or self._probed:  # of many that fail together, one makes the pause longer
+            self._pause = _PAUSE_FIRST if first else min(2 * self._pause, _PAUSE_MAX)
+        self._probed = False
         self._down_until = self._clock.monotonic() + self._pause
         self._synced_at = float("-inf")
         if first:
@@ -399,6 +424,7 @@ class BackendTier:
     def _worked(self) -> None:
         if self._pause:
             self._pause = 0.0
+            self._down_until = float("-inf")
             at = self._clock.time()
             self._events.emit(TierRestored(source=self._cache, at=at, tier=self.name))
 

@@ -151,6 +151,19 @@ async def test_a_value_that_can_not_be_written_is_told_of_once(
     assert cache.stats().unwritable == 3
 
 
+async def test_what_is_owed_is_applied_although_nobody_asks(
+    backend: Flaky, manual_clock: ManualClock
+) -> None:
+    async with make(manual_clock, BackendTier(backend), ttl=1000) as cache:
+        await cache.set("k", "old")
+        await manual_clock.advance(1)
+        backend.away = True
+        await cache.delete("k")
+        backend.away = False
+        await manual_clock.advance(2)
+        assert await make(manual_clock, BackendTier(backend)).get("k") is None
+
+
 class Counting(MemoryBackend):
     __slots__ = ("batches", "writes")
 
