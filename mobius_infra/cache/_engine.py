@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mobius_infra.cache._backplane import Backplane
 from mobius_infra.cache._entry import FOREVER, MISSING, NEVER, Entry, Failure, Life, Recipe, Ttl
@@ -48,6 +48,14 @@ class Counts:
     early: int = 0
     errors_served: int = 0
     unwritable: int = 0
+
+
+class Looked(NamedTuple):
+    """What a look into the lower tiers has brought, and when it began."""
+
+    found: Found | None
+    asked_at: float
+    sequence: int
 
 
 class Engine:
@@ -179,6 +187,8 @@ class Engine:
             return value
         flight = self.flights.get(key)
         if flight is None or flight.abandoned:
+            if self.lower and self._freshness.soft_timeout is None:
+                return await self._lead(recipe)
             flight = self._start(recipe)
         if self._freshness.soft_timeout is None:
             return await flight.join(self.name)
@@ -190,22 +200,57 @@ class Engine:
         """Find or load a value while what there is goes on to serve; `anew`: only load."""
         return self._start(recipe, behind=True, anew=anew, foreseen=foreseen)
 
+    async def _lead(self, recipe: Recipe) -> Any:
+        """Look into the lower tiers for all who ask; only if that is in vain, start a load."""
+        key, asked_at, sequence = recipe.key, self._clock.monotonic(), self.marks.sequence
+        flight = self.flights[key] = Flight(key)
+        try:
+            found = await self.find(recipe, flight, sequence)
+        except BaseException:
+            if flight.awaited:  # those who wait by now get a load of their own
+                self._launch(flight, recipe)
+            else:
+                self._leave(flight)
+            raise
+        if found is not None and found.life.fresh_for > 0:
+            flight.answer(found.value)
+            self._leave(flight)
+            return found.value
+        self._launch(flight, recipe, looked=Looked(found, asked_at, sequence))
+        return await flight.join(self.name)
+
+    def _leave(self, flight: Flight) -> None:
+        if self.flights.get(flight.key) is flight:
+            del self.flights[flight.key]
+
     def _start(
         self, recipe: Recipe, *, behind: bool = False, anew: bool = False, foreseen: bool = False
     ) -> Flight:
-        key = recipe.key
+        flight = self.flights[recipe.key] = Flight(recipe.key, behind=behind)
+        self._launch(flight, recipe, anew=anew, foreseen=foreseen)
+        return flight
 
+    def _launch(
+        self,
+        flight: Flight,
+        recipe: Recipe,
+        *,
+        anew: bool = False,
+        foreseen: bool = False,
+        looked: Looked | None = None,
+    ) -> None:
         async def fill(flight: Flight) -> Any:
+            sequence = self.marks.sequence if looked is None else looked.sequence
             try:
-                return await self._fill(flight, recipe, anew=anew, foreseen=foreseen)
+                if not anew and await self._found(flight, recipe, sequence, looked):
+                    return flight.in_need
+                return await self._fill(flight, recipe, sequence, foreseen=foreseen)
             finally:
                 self._under_way.discard(flight)
-                if self.flights.get(key) is flight:
-                    del self.flights[key]
+                self._leave(flight)
 
-        flight = self.flights[key] = Flight(key, fill, behind=behind)
         self._under_way.add(flight)
-        return flight
+        flight.start(fill)
 
     async def _patiently(self, flight: Flight, seconds: float) -> Any:
         """Wait for a load; once `seconds` have passed, take an old value if there is one."""
@@ -227,18 +272,32 @@ class Engine:
 
     # Loading.
 
-    async def _fill(self, flight: Flight, recipe: Recipe, *, anew: bool, foreseen: bool) -> Any:
-        sequence = self.marks.sequence
-        if not anew:
-            found = await self.find(recipe, flight, sequence)
-            if found is not None and found.life.fresh_for > 0:
-                return found.value
-            if found is not None:
-                flight.in_need = found.value
-                if -found.life.fresh_for < self._freshness.revalidate_for:
-                    self.counts.revalidated += 1
-                    self.remember(recipe.key, found.value, found.life, found.tags, sequence)
-                    flight.answer(found.value)
+    async def _found(
+        self, flight: Flight, recipe: Recipe, sequence: int, looked: Looked | None
+    ) -> bool:
+        """Look into the lower tiers, unless that has been done; say whether a load is spared.
+
+        What was found is left with the flight, also where it is old and serves only in need.
+        """
+        if looked is None:
+            asked_at = self._clock.monotonic()
+            looked = Looked(await self.find(recipe, flight, sequence), asked_at, sequence)
+        found = looked.found
+        if found is None or flight.invalidated:
+            return False
+        flight.in_need = found.value
+        if found.life.fresh_for > 0:
+            return True
+        if -found.life.fresh_for < self._freshness.revalidate_for:
+            self.counts.revalidated += 1
+            self.remember(
+                recipe.key, found.value, found.life, found.tags, sequence, asked_at=looked.asked_at
+            )
+            flight.behind = True
+            flight.answer(found.value)
+        return False
+
+    async def _fill(self, flight: Flight, recipe: Recipe, sequence: int, *, foreseen: bool) -> Any:
         if self.turns is None or recipe.alone:
             return await self._load(flight, recipe, sequence, foreseen=foreseen)
 
@@ -277,7 +336,7 @@ class Engine:
                 return value
             if self._freshness.error_ttl > 0 and self._may_keep(flight, recipe, sequence):
                 life = Life(self._freshness.error_ttl, 0.0)
-                self.remember(key, Failure(error), life, recipe.tags, sequence)
+                self.remember(key, Failure(error), life, recipe.tags, sequence, asked_at=started)
             raise
         took = self._clock.monotonic() - started
         counts.loads += 1
@@ -312,7 +371,10 @@ class Engine:
         foreseen: bool = False,
     ) -> None:
         """Hold a value in every tier."""
-        self.remember(recipe.key, value, life, recipe.tags, sequence, foreseen=foreseen)
+        asked_at = self._clock.monotonic() - took
+        self.remember(
+            recipe.key, value, life, recipe.tags, sequence, asked_at=asked_at, foreseen=foreseen
+        )
         if not self.lower or took > _LONGEST:
             return
         try:
@@ -340,14 +402,18 @@ class Engine:
         tags: tuple[str, ...],
         sequence: int,
         *,
+        asked_at: float,
         foreseen: bool = False,
     ) -> None:
-        """Hold a value in memory."""
+        """Hold a value in memory that was asked for at `asked_at`.
+
+        Invalidations that may go unheard are bounded from then on, not from its arrival.
+        """
         entry = self.memory.put(key, value)
         if entry is None:
             return
         now, options = self._clock.monotonic(), self._freshness
-        entry.fresh_until = now + min(life.fresh_for, self.cap)
+        entry.fresh_until = min(now + life.fresh_for, asked_at + self.cap)
         entry.stale_until = now + life.fresh_for + life.stale_for
         entry.idle_until = FOREVER if options.idle_ttl is None else now + options.idle_ttl
         entry.tags = tags
@@ -363,6 +429,7 @@ class Engine:
         best: Found | None = None
         key = recipe.key
         for number, tier in enumerate(self.lower):
+            asked_at = self._clock.monotonic()
             found = await tier.get(key, recipe.tags, recipe.codec)
             if found is None or not self.marks.since(key, found.tags, sequence):
                 continue
@@ -371,7 +438,9 @@ class Engine:
             if found.life.fresh_for > 0:
                 self.hits[number] += 1
                 if flight is None or not flight.invalidated:
-                    self.remember(key, found.value, found.life, found.tags, sequence)
+                    self.remember(
+                        key, found.value, found.life, found.tags, sequence, asked_at=asked_at
+                    )
                     await self._lift(key, found, number)
                 break
         return best

@@ -24,6 +24,7 @@ class Flight:
     """A load under way."""
 
     __slots__ = (
+        "_outcome",
         "_task",
         "_waiters",
         "abandoned",
@@ -34,10 +35,8 @@ class Flight:
         "waits_for",
     )
 
-    # Any: whatever the loader returns.
-    def __init__(
-        self, key: str, load: Callable[["Flight"], Awaitable[Any]], *, behind: bool = False
-    ) -> None:
+    # Any, in this class: whatever the loader returns.
+    def __init__(self, key: str, *, behind: bool = False) -> None:
         self.key = key
         self.behind = behind  # it goes on although nobody waits
         self.in_need: Any = MISSING  # an old value that serves those who can't wait
@@ -47,12 +46,48 @@ class Flight:
         # A waiter gets a result or an error as a plain pair: an error set on a future whose task is
         # cancelled at that moment would be reported as never retrieved.
         self._waiters: list[asyncio.Future[tuple[Any, BaseException | None]]] = []
-        self._task = asyncio.ensure_future(self._run(load))
-        self._task.add_done_callback(self._land)
+        self._outcome: tuple[Any, BaseException | None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
-    async def _run(self, load: Callable[["Flight"], Awaitable[Any]]) -> Any:
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody waits for it."""
+        return bool(self._waiters)
+
+    def start(self, load: Callable[["Flight"], Awaitable[Any]]) -> None:
+        """Load in a task of its own."""
+        self._task = asyncio.ensure_future(self._run(load))
+
+    async def _run(self, load: Callable[["Flight"], Awaitable[Any]]) -> None:
         _current.set(self)
-        return await load(self)
+        try:
+            value = await load(self)
+        except asyncio.CancelledError:
+            for waiter in self._waiters:
+                waiter.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - it is raised by those who wait
+            self._fail(error)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        else:
+            self._outcome = (value, None)
+            self.answer(value)
+
+    def answer(self, value: Any) -> None:
+        """Let those who wait now have `value`."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result((value, None))
+        self._waiters.clear()
+
+    def _fail(self, error: BaseException) -> None:
+        self._outcome = (None, error)
+        waiters = [each for each in self._waiters if not each.done()]
+        for number, waiter in enumerate(waiters):
+            waiter.set_result((None, error if number == 0 else own_instance(error)))
+        self._waiters.clear()
 
     async def join(self, cache: str) -> Any:
         """Wait for the load and return its result.
@@ -61,6 +96,11 @@ class Flight:
             CacheCycleError: if this load waits, through others, for whoever asks.
             Exception: whatever the loader raised.
         """
+        if self._outcome is not None:  # it ended before we came to wait
+            value, failure = self._outcome
+            if failure is not None:
+                raise own_instance(failure)
+            return value
         behalf = _current.get()
         if behalf is not None:
             cycle = self._path_to(behalf)
@@ -76,30 +116,24 @@ class Flight:
                 behalf.waits_for.remove(self)
             if waiter.cancelled() and waiter in self._waiters:
                 self._waiters.remove(waiter)
-                if not self._waiters and not self.behind:
+                if not self._waiters and not self.behind and self._task is not None:
                     self.abandoned = True
                     self._task.cancel()
         if error is not None:
             raise error
         return result
 
-    def answer(self, value: Any) -> None:
-        """Let those who wait now have `value`, and go on behind."""
-        self.behind = True
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result((value, None))
-        self._waiters.clear()
-
     def when_done(self, call: Callable[[], object]) -> None:
-        """Call `call` when the load has ended, however."""
-        self._task.add_done_callback(lambda _: call())
+        """Call `call` when the load that was started has ended, however."""
+        if self._task is not None:
+            self._task.add_done_callback(lambda _: call())
 
     async def cancel(self) -> None:
         """Give the load up, and wait for its end."""
         self.abandoned = True
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     def _path_to(self, other: "Flight") -> list["Flight"] | None:
         if self is other:
@@ -109,19 +143,6 @@ class Flight:
             if path is not None:
                 return [self, *path]
         return None
-
-    def _land(self, task: "asyncio.Task[Any]") -> None:
-        waiters = [each for each in self._waiters if not each.done()]
-        if task.cancelled():
-            for waiter in waiters:
-                waiter.cancel()
-            return
-        error = task.exception()
-        for number, waiter in enumerate(waiters):
-            if error is None:
-                waiter.set_result((task.result(), None))
-            else:
-                waiter.set_result((None, error if number == 0 else own_instance(error)))
 
 
 def own_instance(error: BaseException) -> BaseException:

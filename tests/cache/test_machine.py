@@ -19,10 +19,11 @@ WHO = st.integers(0, 1)
 
 @dataclass(frozen=True)
 class Load:
-    """A value that the origin gave, and when it was asked."""
+    """A value that the origin gave, when it was asked, and when it answered."""
 
     key: str
     began: float
+    ended: float
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Machine(RuleBasedStateMachine):
         if self.failing:
             raise OriginError(1)
         value = f"{key}{len(self.loads)}"
-        self.loads[value] = Load(key, began)
+        self.loads[value] = Load(key, began, self.clock.monotonic())
         return value
 
     def run(self, coroutine: object) -> object:
@@ -107,7 +108,7 @@ class Machine(RuleBasedStateMachine):
 
     def check(self, who: int, load: Load, *, in_need: bool) -> None:
         now = self.clock.monotonic()
-        assert now - load.began < TTL + (STALE_FOR if in_need else 0.0)
+        assert now - load.ended < TTL + (STALE_FOR if in_need else 0.0)
         for each in self.invalidated:
             if each.key in (None, load.key) and each.at > load.began:
                 assert each.by != who, "its own invalidation"

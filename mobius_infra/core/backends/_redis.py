@@ -48,6 +48,8 @@ _RESUBSCRIBE = 0.2  # seconds between attempts to subscribe again
 class Wire(Protocol):
     """Where commands go: to one server, or to the one of many that has the key."""
 
+    @property
+    def one_server(self) -> bool: ...
     async def ask(self, operation: str, key: str, *words: Word) -> Reply: ...
     async def ask_all(
         self, operation: str, commands: Sequence[tuple[str, Sequence[Word]]]
@@ -58,6 +60,8 @@ class Wire(Protocol):
 
 class _Single:
     """One server: every key is there."""
+
+    one_server = True
 
     def __init__(self, link: Link, connect: Connect) -> None:
         self._link = link
@@ -140,6 +144,8 @@ class RedisBackend:
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         named = [self._key(key) for key in keys]
+        if self._wire.one_server and named:
+            return list(await self._ask("get_many", named[0], "MGET", *named[1:]))
         return await self._ask_all("get_many", [(key, ("GET", key)) for key in named])
 
     async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:

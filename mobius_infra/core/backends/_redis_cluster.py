@@ -26,6 +26,8 @@ class Cluster:
     followed once. When a master does not answer, all is asked for anew.
     """
 
+    one_server = False
+
     def __init__(self, url: BackendUrl, link: Callable[[Connect], Link]) -> None:
         self._url = url
         self._link = link
