@@ -5,6 +5,7 @@ from mobius_infra.cache._behind import WriteBehind
 from mobius_infra.cache._cache import Cache, CacheConfig, CacheStats
 from mobius_infra.cache._decorator import Cached, CachedDecorator
 from mobius_infra.cache._errors import CacheCycleError, ValueUnwritable
+from mobius_infra.cache._history import Point
 from mobius_infra.cache._keys import encode_key
 from mobius_infra.cache._memory import MemoryTier
 from mobius_infra.cache._policy import Policy
@@ -22,6 +23,7 @@ __all__ = [
     "Cached",
     "CachedDecorator",
     "MemoryTier",
+    "Point",
     "Policy",
     "Prediction",
     "TierDegraded",

@@ -13,6 +13,7 @@ from mobius_infra.cache._decorator import CachedDecorator
 from mobius_infra.cache._engine import Engine, Freshness
 from mobius_infra.cache._entry import FOREVER, MISSING, Loader, Recipe, Ttl
 from mobius_infra.cache._fleet import Turns
+from mobius_infra.cache._history import Point, draw
 from mobius_infra.cache._keys import bounded
 from mobius_infra.cache._memory import MemoryTier
 from mobius_infra.cache._predict import Prediction
@@ -391,6 +392,14 @@ class Cache:
             bytes=memory.weight,
             loading=len(engine.flights),
         )
+
+    def history(self) -> list[Point]:
+        """Return what was asked for in each ten seconds of the last hour, while entered."""
+        return list(self._engine.history.points)
+
+    def picture(self) -> str:
+        """Return an SVG of the hit rate over the last hour."""
+        return draw(self.history(), self.name)
 
     async def __aenter__(self) -> Self:
         self._engine.start()

@@ -11,6 +11,7 @@ from mobius_infra.cache._entry import FOREVER, MISSING, NEVER, Entry, Failure, L
 from mobius_infra.cache._errors import ValueUnwritable
 from mobius_infra.cache._fleet import Turns, release
 from mobius_infra.cache._flight import Flight, own_instance
+from mobius_infra.cache._history import History
 from mobius_infra.cache._marks import Marks
 from mobius_infra.cache._memory import MemoryTier
 from mobius_infra.cache._predict import Prediction, Predictor
@@ -97,8 +98,12 @@ class Engine:
         self._events = events
         self._draw = draw
         self._reported: set[str] = set()
-        self._predicting: asyncio.Task[None] | None = None
+        self.history = History(self._asked, clock)
+        self._jobs: list[asyncio.Task[None]] = []
         self._under_way: set[Flight] = set()  # those that were superseded too
+
+    def _asked(self) -> tuple[int, int]:
+        return self.memory.hits + sum(self.hits), self.counts.misses
 
     # Reading. Any, from here on: whatever is cached.
 
@@ -539,15 +544,17 @@ class Engine:
             tier.start()
         if self.backplane is not None:
             self.backplane.start()
-        if self.predictor is not None and self._predicting is None:
-            self._predicting = asyncio.ensure_future(self.predictor.run())
+        if not self._jobs:
+            self._jobs.append(asyncio.ensure_future(self.history.run()))
+            if self.predictor is not None:
+                self._jobs.append(asyncio.ensure_future(self.predictor.run()))
 
     async def close(self) -> None:
         """Stop what runs behind, give up what is loaded behind, and write what waits."""
-        if self._predicting is not None:
-            self._predicting.cancel()
-            await asyncio.gather(self._predicting, return_exceptions=True)
-            self._predicting = None
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        self._jobs.clear()
         flights = [flight for flight in self._under_way if flight.behind]
         await asyncio.gather(*(flight.cancel() for flight in flights))
         if self.backplane is not None:

@@ -543,3 +543,22 @@ def test_a_decorator_that_can_not_work_is_refused_at_decoration() -> None:
 
     with pytest.raises(ConfigurationError):
         MemoryTier(-1)
+
+
+async def test_its_hit_rate_over_time_is_kept_and_drawn(
+    origin: Origin, manual_clock: ManualClock
+) -> None:
+    async with Cache("<c>", ttl=1000, clock=manual_clock) as cache:
+        get = cache.cached()(origin.get)
+        assert "no data yet" in cache.picture()
+        for key in ("a", "a", "a", "b"):
+            await get(key)
+        await manual_clock.advance(10)
+        await manual_clock.advance(10)  # nothing was asked for
+        await get("a")
+        await manual_clock.advance(10)
+        assert [(each.hits, each.misses) for each in cache.history()] == [(2, 2), (0, 0), (1, 0)]
+        assert [each.hit_rate for each in cache.history()] == [0.5, 0.0, 1.0]
+        picture = cache.picture()
+        assert picture.count("<polyline") == 2  # with a gap between them
+        assert "&lt;c&gt;: hit rate, now 100%" in picture
