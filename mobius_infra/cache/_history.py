@@ -71,8 +71,8 @@ def draw(points: list[Point], title: str) -> str:
             lines.append([])
     # The last point twice: one that is alone is drawn as a dot.
     drawn = "".join(
-        f'<polyline points="{" ".join([*line, line[-1]])}" fill="none" stroke="#2563eb" stroke-width="2" '
-        'stroke-linejoin="round" stroke-linecap="round"/>'
+        f'<polyline points="{" ".join([*line, line[-1]])}" fill="none" stroke="#2563eb" '
+        'stroke-width="2" stroke-linejoin="round" stroke-linecap="round"/>'
         for line in lines
         if line
     )
