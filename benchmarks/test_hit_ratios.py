@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mobius_infra.cache import MemoryTier
-from mobius_infra.cache._memory import POLICIES
+from mobius_infra.cache._policy import POLICIES
 
 
 def read(path: Path) -> list[int]:

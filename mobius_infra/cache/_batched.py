@@ -124,7 +124,7 @@ class BatchedDecorator:
             found: dict[K, Any] = {}
             missing = []
             for item in items:
-                value = engine.hit(key_of(item))
+                value = engine.store.hit(key_of(item))
                 if value is MISSING or isinstance(value, Failure):
                     missing.append(item)
                 else:

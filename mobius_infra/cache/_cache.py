@@ -10,13 +10,14 @@ from typing import Any, Self
 from mobius_infra.cache._backplane import Backplane
 from mobius_infra.cache._batched import BatchedDecorator
 from mobius_infra.cache._decorator import CachedDecorator
-from mobius_infra.cache._engine import Engine, Freshness
+from mobius_infra.cache._engine import Engine
 from mobius_infra.cache._entry import FOREVER, MISSING, Loader, Recipe, Ttl
 from mobius_infra.cache._fleet import Turns
 from mobius_infra.cache._history import Point, draw
 from mobius_infra.cache._keys import bounded
 from mobius_infra.cache._memory import MemoryTier
 from mobius_infra.cache._predict import Prediction
+from mobius_infra.cache._store import Freshness
 from mobius_infra.cache._tier import BackendTier, Invalidation
 from mobius_infra.core import (
     Backend,
@@ -311,12 +312,12 @@ class Cache:
     # Any in the five below: a cache holds values of many types.
     async def get(self, key: str, default: Any = None) -> Any:
         """Return what is held under `key`, or `default`; load nothing."""
-        value = await self._engine.peek(self._recipe(key))
+        value = await self._engine.store.peek(self._recipe(key))
         return default if value is MISSING else value
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
         """Return what is held under `keys`, without those under which nothing is."""
-        values = await asyncio.gather(*(self._engine.peek(self._recipe(key)) for key in keys))
+        values = await asyncio.gather(*(self._engine.store.peek(self._recipe(key)) for key in keys))
         return {key: value for key, value in zip(keys, values, strict=True) if value is not MISSING}
 
     async def set(
@@ -326,8 +327,10 @@ class Cache:
         recipe = self._recipe(key, ttl=ttl, tags=tags)
         await self._engine.invalidate(Invalidation(keys=(recipe.key,)))
         began = [await tier.began() for tier in self._lower]
-        life = self._engine.life_of(value, ttl, 0.0)
-        await self._engine.keep(recipe, value, life, self._engine.marks.sequence, began, 0.0)
+        life = self._engine.store.life_of(value, ttl, 0.0)
+        await self._engine.store.keep(
+            recipe, value, life, self._engine.store.marks.sequence, began, 0.0
+        )
 
     async def get_or_load(
         self, key: str, loader: Loader, *, ttl: Ttl | None = None, tags: Sequence[str] = ()
@@ -363,11 +366,11 @@ class Cache:
     def stats(self) -> CacheStats:
         """Return the numbers as they are now."""
         engine, memory = self._engine, self._memory
-        counts, plane, turns = engine.counts, engine.backplane, engine.turns
+        counts, plane, turns = engine.store.counts, engine.backplane, engine.turns
         predictor = engine.predictor
         lower = {tier.name: tier for tier in self._lower}
         return CacheStats(
-            hits={memory.name: memory.hits, **dict(zip(lower, engine.hits, strict=True))},
+            hits={memory.name: memory.hits, **dict(zip(lower, engine.store.hits, strict=True))},
             misses=counts.misses,
             loads=counts.loads,
             load_errors=counts.load_errors,

@@ -141,7 +141,7 @@ class CachedDecorator:
             return value
 
         async def peek(*args: P.args, **kwargs: P.kwargs) -> R | None:
-            found = await engine.peek(recipe(key_of(*args, **kwargs), *args, **kwargs))
+            found = await engine.store.peek(recipe(key_of(*args, **kwargs), *args, **kwargs))
             return None if found is MISSING else cast("R", found)
 
         vars(wrapper).update(
@@ -167,7 +167,7 @@ class CachedDecorator:
                 return await serve(*args, **kwargs)
 
             return plain
-        index = Index(engine.memory)
+        index = Index(engine.store.memory)
 
         async def missed(
             alias: Hashable, kinds: tuple[type, ...], *args: Any, **kwargs: Any
@@ -178,7 +178,13 @@ class CachedDecorator:
             return value
 
         return make_wrapper(
-            signature, fields, index, engine.memory, engine.marks, self._clock.monotonic, missed
+            signature,
+            fields,
+            index,
+            engine.store.memory,
+            engine.store.marks,
+            self._clock.monotonic,
+            missed,
         )
 
     def _tags_of(self, func: Callable[..., object]) -> Callable[..., tuple[str, ...]]:

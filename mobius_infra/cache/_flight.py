@@ -54,6 +54,10 @@ class Flight:
         """Whether anybody waits for it."""
         return bool(self._waiters)
 
+    def storable(self) -> bool:
+        """Say whether its result may still be stored."""
+        return not self.invalidated
+
     def start(self, load: Callable[["Flight"], Awaitable[Any]]) -> None:
         """Load in a task of its own."""
         self._task = asyncio.ensure_future(self._run(load))

@@ -2,24 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable
-from typing import Any, cast
-
-import cachetools
+from typing import Any
 
 from mobius_infra.cache._entry import Entry
-from mobius_infra.cache._lirs import AdaptiveLirs
-from mobius_infra.cache._policy import FromCachetools, PolicyFactory, Sieve, fifo, lfu, lru
-from mobius_infra.cache._tinylfu import WTinyLfu
-from mobius_infra.core import ConfigurationError, require
-
-POLICIES: dict[str, PolicyFactory] = {
-    "adaptive": AdaptiveLirs,
-    "sieve": Sieve,
-    "w-tinylfu": WTinyLfu,
-    "lru": lru,
-    "lfu": lfu,
-    "fifo": fifo,
-}
+from mobius_infra.cache._policy import PolicyChoice, policy_factory
+from mobius_infra.core import require
 
 _LOG = 256  # entries read for the first time, of which the policy is told together
 
@@ -69,7 +56,7 @@ class MemoryTier:
         *,
         max_bytes: int | None = None,
         weigher: Weigher | None = None,
-        policy: str | PolicyFactory | type[cachetools.Cache[Any, Any]] = "adaptive",
+        policy: PolicyChoice = "adaptive",
         max_ttl: float | None = None,
     ) -> None:
         require(max_entries >= 0, "max_entries", max_entries, "zero or more entries")
@@ -86,7 +73,7 @@ class MemoryTier:
         self.policy_name = policy if isinstance(policy, str) else policy.__name__
         self._max_bytes = max_bytes
         self._weigher = weigher if max_bytes is not None else None
-        self._policy = _make(policy)(max_entries)
+        self._policy = policy_factory(policy)(max_entries)
         self._log: list[Entry] = []
         self.observe: Callable[[str], None] | None = None
 
@@ -189,18 +176,3 @@ class MemoryTier:
     def __repr__(self) -> str:
         held, most = len(self.entries), self.max_entries
         return f"MemoryTier({held} of {most} entries, {self.policy_name})"
-
-
-def _make(policy: str | PolicyFactory | type[cachetools.Cache[Any, Any]]) -> PolicyFactory:
-    if isinstance(policy, str):
-        factory = POLICIES.get(policy)
-        if factory is None:
-            known = ", ".join(POLICIES)
-            raise ConfigurationError(
-                "policy", policy, f"one of {known}, or a class of cachetools, or a function"
-            )
-        return factory
-    if isinstance(policy, type) and issubclass(policy, cachetools.Cache):
-        kind: Callable[[int], cachetools.Cache[str, Any]] = policy
-        return lambda capacity: FromCachetools(kind, capacity)
-    return cast("PolicyFactory", policy)

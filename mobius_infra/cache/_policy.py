@@ -5,10 +5,15 @@ batches, when something is put. So a policy sees each entry that was read once a
 order of the first reads, and costs a hit nothing.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, Protocol, cast
 
 import cachetools
+
+from mobius_infra.cache._lirs import AdaptiveLirs
+from mobius_infra.cache._tinylfu import WTinyLfu
+from mobius_infra.core import ConfigurationError
 
 
 class Policy(Protocol):
@@ -117,10 +122,6 @@ class FromCachetools:
         self._cache.pop(key, None)
 
 
-def _of_cachetools(kind: Callable[[int], cachetools.Cache[str, Any]]) -> PolicyFactory:
-    return lambda capacity: FromCachetools(kind, capacity)
-
-
 def lru(capacity: int) -> Policy:
     """Evict what was read longest ago."""
     return FromCachetools(cachetools.LRUCache, capacity)
@@ -134,3 +135,33 @@ def lfu(capacity: int) -> Policy:
 def fifo(capacity: int) -> Policy:
     """Evict what was put first."""
     return FromCachetools(cachetools.FIFOCache, capacity)
+
+
+POLICIES: Final[Mapping[str, PolicyFactory]] = {
+    "adaptive": AdaptiveLirs,
+    "sieve": Sieve,
+    "w-tinylfu": WTinyLfu,
+    "lru": lru,
+    "lfu": lfu,
+    "fifo": fifo,
+}
+
+PolicyChoice = str | PolicyFactory | type[cachetools.Cache[Any, Any]]
+
+
+def policy_factory(policy: PolicyChoice) -> PolicyFactory:
+    """Return what makes the policy of this name, of this class of `cachetools`, or itself.
+
+    Raises:
+        ConfigurationError: if there is none of this name.
+    """
+    if isinstance(policy, str):
+        factory = POLICIES.get(policy)
+        if factory is None:
+            known = ", ".join(POLICIES)
+            allowed = f"one of {known}, or a class of cachetools, or a function"
+            raise ConfigurationError("policy", policy, allowed)
+        return factory
+    if isinstance(policy, type) and issubclass(policy, cachetools.Cache):
+        return partial(FromCachetools, policy)
+    return cast("PolicyFactory", policy)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mobius_infra.cache import Cache, MemoryTier
 from mobius_infra.cache._lirs import AdaptiveLirs
-from mobius_infra.cache._memory import POLICIES
+from mobius_infra.cache._policy import POLICIES
 from mobius_infra.core import ConfigurationError
 from mobius_infra.testing import ManualClock
 
