@@ -13,6 +13,7 @@ from mobius_infra.cache._tier import BackendTier, Found, Invalidation
 from mobius_infra.core import Clock, CodecError, Events
 
 _EARLY: Final = 10.0  # load times before the end from which a refresh may come (its odds: e^-10)
+_MOST_DROPPED: Final = 10_000
 _LONGEST: Final = 600.0  # seconds; what takes longer is kept in memory only, see `_tier._FENCE`
 
 
@@ -84,6 +85,8 @@ class Store:
         self._events = events
         self._draw = draw
         self._reported: set[str] = set()
+        self._drops = self._dropped_before = 0
+        self._dropped: dict[str, int] = {}  # keys that were forgotten lately, and when
 
     # Any, from here on: whatever is cached.
 
@@ -123,7 +126,8 @@ class Store:
         """Return the fresh value that any tier holds, or `MISSING`; load nothing."""
         value = self.hit(recipe.key)
         if value is MISSING:
-            found = await self.find(recipe, self.marks.sequence)
+            keep = self._unless_dropped(recipe.key)
+            found = await self.find(recipe, self.marks.sequence, keep=keep)
             if found is not None and found.life.fresh_for > 0:
                 return found.value
         return MISSING if isinstance(value, Failure) else value
@@ -217,7 +221,7 @@ class Store:
             self.on_foreseen(key, entry.fresh_until - now)
 
     async def find(
-        self, recipe: Recipe, sequence: int, *, keep: Callable[[], bool] = lambda: True
+        self, recipe: Recipe, sequence: int, *, keep: Callable[[], bool]
     ) -> Found | None:
         """Look into the lower tiers; put what is fresh into those above. Return the freshest."""
         best: Found | None = None
@@ -272,6 +276,11 @@ class Store:
         """Make values invalid in this process."""
         for key in what.keys:
             self.memory.drop(key)
+            self._drops += 1
+            self._dropped[key] = self._drops
+        if len(self._dropped) > _MOST_DROPPED:
+            self._dropped.clear()
+            self._dropped_before = self._drops
         if what.tags:
             self.marks.tag(what.tags)
         for prefix in what.prefixes:
@@ -279,6 +288,11 @@ class Store:
         if what.everything:
             self.marks.all()
             self.memory.clear()
+
+    def _unless_dropped(self, key: str) -> Callable[[], bool]:
+        """Return a function that says whether `key` has not been forgotten since now."""
+        now = self._drops
+        return lambda: self._dropped_before <= now and self._dropped.get(key, 0) <= now
 
     def trust(self, *, bound: float | None) -> None:
         """Trust what memory holds; for `bound` seconds only, if invalidations are not heard."""

@@ -1,6 +1,7 @@
 """Several tiers: lives, outages, and writing behind."""
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -162,6 +163,64 @@ async def test_what_is_owed_is_applied_although_nobody_asks(
         backend.away = False
         await manual_clock.advance(2)
         assert await make(manual_clock, BackendTier(backend)).get("k") is None
+
+
+class Slow(Flaky):
+    """A backend whose answers are under way until a gate is opened."""
+
+    __slots__ = ("gate",)
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        found = await super().get_many(keys)
+        await self.gate.wait()
+        return found
+
+
+@pytest.mark.parametrize("how", ["key", "tag", "prefix", "all"])
+@pytest.mark.parametrize("read", ["call", "peek", "get"])
+async def test_what_is_invalidated_while_a_lower_tier_is_read_is_not_kept_in_memory(
+    how: str, read: str, origin: Origin, manual_clock: ManualClock
+) -> None:
+    backend = Slow(manual_clock)
+    writer, cache = (make(manual_clock, MemoryTier(), BackendTier(backend)) for _ in range(2))
+    await writer.cached(key="{key}", tags=["t"])(origin.get)("a")
+    await writer.set("a", "a1", tags=["t"])
+    manual_clock.tick(1)
+    get = cache.cached(key="{key}", tags=["t"])(origin.get)
+    await cache.get("other")  # knows the backend's time from now on
+    backend.gate.clear()
+    job: Coroutine[Any, Any, Any]
+    match read:
+        case "call":
+            job = get("a")
+        case "peek":
+            job = get.peek("a")
+        case _:
+            job = cache.get("a")
+    reading = asyncio.create_task(job)
+    await manual_clock.advance(1)
+    forgetting: asyncio.Future[Any]
+    match how:
+        case "key":
+            forgetting = asyncio.gather(get.invalidate("a"), cache.delete("a"))
+        case "tag":
+            forgetting = asyncio.gather(cache.invalidate_tags("t"))
+        case "prefix":
+            forgetting = asyncio.gather(cache.invalidate_prefix(""))
+        case _:
+            forgetting = asyncio.gather(cache.clear())
+    await manual_clock.advance(1)
+    backend.gate.set()
+    await forgetting
+    await reading
+    manual_clock.tick(1)
+    assert await get.peek("a") is None
+    assert await cache.get("a") is None
 
 
 class Counting(MemoryBackend):
