@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 from uuid import uuid4
 
-from mobius_infra.cache._tier import Invalidation
+from mobius_infra.cache._owed import Invalidation
 from mobius_infra.core import Backend, BackendError, Clock, Gap
 
 _RETRY: Final = 0.25  # seconds until a lost subscription is tried again

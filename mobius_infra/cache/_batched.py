@@ -10,7 +10,7 @@ from mobius_infra.cache._engine import Engine
 from mobius_infra.cache._entry import MISSING, Failure, Recipe, Ttl
 from mobius_infra.cache._flight import own_instance
 from mobius_infra.cache._keys import bounded, encode_key
-from mobius_infra.cache._tier import Invalidation
+from mobius_infra.cache._owed import Invalidation
 from mobius_infra.core import Codec, require_async
 
 K = TypeVar("K")

@@ -4,12 +4,9 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from mobius_infra.cache._owed import Invalidation
 from mobius_infra.core import Backend, BackendError, Clock, require
-
-if TYPE_CHECKING:
-    from mobius_infra.cache._tier import Invalidation
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ class Behind:
             await self._write()
         self.pending[key] = _Write(name, data, self._clock.monotonic() + ttl)
 
-    def forget(self, what: "Invalidation") -> None:
+    def forget(self, what: Invalidation) -> None:
         """Leave out what was invalidated by key; marks make the rest invalid."""
         for key in what.keys:
             self.pending.pop(key, None)

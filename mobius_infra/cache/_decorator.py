@@ -19,7 +19,7 @@ from mobius_infra.cache._call import Index, fields_of, make_wrapper
 from mobius_infra.cache._engine import Engine
 from mobius_infra.cache._entry import MISSING, Recipe, Ttl
 from mobius_infra.cache._keys import KeyFunction, key_function
-from mobius_infra.cache._tier import Invalidation
+from mobius_infra.cache._owed import Invalidation
 from mobius_infra.core import Clock, Codec, compile_key, decorate
 
 P = ParamSpec("P")

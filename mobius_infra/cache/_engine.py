@@ -10,9 +10,10 @@ from mobius_infra.cache._fleet import Turns, release
 from mobius_infra.cache._flight import Flight, own_instance
 from mobius_infra.cache._history import History
 from mobius_infra.cache._memory import MemoryTier
+from mobius_infra.cache._owed import Invalidation
 from mobius_infra.cache._predict import Prediction, Predictor
 from mobius_infra.cache._store import Freshness, Store
-from mobius_infra.cache._tier import BackendTier, Found, Invalidation
+from mobius_infra.cache._tier import BackendTier, Found
 from mobius_infra.core import Clock, ConfigurationError, Events
 
 _EARLY: Final = 10.0  # load times before the end from which a refresh may come (its odds: e^-10)

@@ -1,8 +1,6 @@
-"""What can be wrong with a load, or with what it loads."""
+"""What can be wrong with a load."""
 
-from dataclasses import dataclass
-
-from mobius_infra.core import Event, MobiusError
+from mobius_infra.core import MobiusError
 
 
 class CacheCycleError(MobiusError):
@@ -20,18 +18,3 @@ class CacheCycleError(MobiusError):
         )
         self.name = name
         self.keys = keys
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValueUnwritable(Event):
-    """A value could not be written for the lower tiers; it is held in memory only.
-
-    Told once for each function whose values are such.
-
-    Attributes:
-        key: of the first such value.
-        reason: what the codec said.
-    """
-
-    key: str
-    reason: str

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mobius_infra.cache._entry import FOREVER, MISSING, NEVER, Entry, Failure, Life, Recipe, Ttl
-from mobius_infra.cache._errors import ValueUnwritable
+from mobius_infra.cache._events import ValueUnwritable
 from mobius_infra.cache._marks import Marks
 from mobius_infra.cache._memory import MemoryTier
-from mobius_infra.cache._tier import BackendTier, Found, Invalidation
+from mobius_infra.cache._owed import Invalidation
+from mobius_infra.cache._tier import BackendTier, Found
 from mobius_infra.core import Clock, CodecError, Events
 
 _EARLY: Final = 10.0  # load times before the end from which a refresh may come (its odds: e^-10)

@@ -7,6 +7,8 @@ from typing import Any
 
 from mobius_infra.cache._behind import Behind, WriteBehind
 from mobius_infra.cache._entry import Life
+from mobius_infra.cache._events import TierDegraded, TierRestored
+from mobius_infra.cache._owed import Invalidation, Owed
 from mobius_infra.cache._record import Record, RecordError, Wide, read_mark, write_mark
 from mobius_infra.core import (
     Backend,
@@ -14,7 +16,6 @@ from mobius_infra.core import (
     Clock,
     Codec,
     CodecError,
-    Event,
     Events,
     require,
 )
@@ -24,31 +25,6 @@ _SYNC_EVERY = 10.0  # seconds between two looks at the backend's clock
 _SETTLE_EVERY = 0.5  # seconds between two attempts to apply what is owed
 _MARGIN = 0.001  # seconds by which two clocks may drift apart meanwhile
 _FENCE = 600.0  # seconds that a key's invalidation is remembered: longer than any load
-_MOST_OWED = 10_000  # invalidations kept for a tier that is down; past it all of it is invalid
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TierDegraded(Event):
-    """A tier failed and is skipped for now.
-
-    Attributes:
-        tier: its name.
-        reason: what its backend said.
-    """
-
-    tier: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TierRestored(Event):
-    """A tier serves again; what was invalidated meanwhile has been made invalid in it.
-
-    Attributes:
-        tier: its name.
-    """
-
-    tier: str
 
 
 @dataclass(slots=True)
@@ -68,23 +44,6 @@ class Found:
     age: float
     tags: tuple[str, ...]
     body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Invalidation:
-    """What is to be made invalid.
-
-    Attributes:
-        keys: single values.
-        tags: all that carry one of them.
-        prefixes: all whose key begins with one of them.
-        everything: all.
-    """
-
-    keys: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    prefixes: tuple[str, ...] = ()
-    everything: bool = False
 
 
 class BackendTier:
@@ -125,7 +84,7 @@ class BackendTier:
         self._unsure = 0.0  # seconds by which it may be more
         self._synced_at = float("-inf")
         self._settling: asyncio.Task[None] | None = None
-        self._owed: dict[tuple[str, str], None] = {}
+        self._owed = Owed()
         self._marked_at = float("-inf")
 
     def attach(self, cache: str, events: Events, clock: Clock) -> None:
@@ -295,7 +254,9 @@ class BackendTier:
 
     async def invalidate(self, what: Invalidation) -> None:
         """Make values invalid that were loaded before now; later, if the tier is down."""
-        self._owe(what)
+        self._owed.add(what)
+        if self._behind is not None:
+            self._behind.forget(what)
         if not self._admit():
             return
         try:
@@ -305,43 +266,25 @@ class BackendTier:
         else:
             self._worked()
 
-    def _owe(self, what: Invalidation) -> None:
-        owed = self._owed
-        if what.everything:
-            owed.clear()
-            owed["all", ""] = None
-        for kind, names in (("key", what.keys), ("tag", what.tags), ("prefix", what.prefixes)):
-            for name in names:
-                owed[kind, name] = None
-        if len(owed) > _MOST_OWED:
-            owed.clear()
-            owed["all", ""] = None
-        if self._behind is not None:
-            self._behind.forget(what)
-
     async def _settle(self) -> None:
         """Apply what is owed. What is added meanwhile stays owed."""
-        owed = list(self._owed)
+        owed = self._owed.now()
         if not owed:
             return
         await self._sync()
         at = await self.backend.now()
-        by_kind: dict[str, list[str]] = {"key": [], "tag": [], "prefix": [], "all": []}
-        for kind, name in owed:
-            by_kind[kind].append(name)
-        if by_kind["all"] or by_kind["prefix"]:
-            await self._widen(by_kind["prefix"], at, everything=bool(by_kind["all"]))
+        if owed["all"] or owed["prefix"]:
+            await self._widen(owed["prefix"], at, everything=bool(owed["all"]))
         mark = write_mark(at)
-        if by_kind["tag"]:
-            tags = {self._tag(tag): mark for tag in by_kind["tag"]}
-            await self.backend.set_many(tags, self._mark_ttl)
-        if by_kind["key"]:
-            fences = {self._fence(key): mark for key in by_kind["key"]}
-            await self.backend.set_many(fences, _FENCE)
-            await self.backend.delete(*map(self._value, by_kind["key"]))
+        if owed["tag"]:
+            await self.backend.set_many(
+                {self._tag(tag): mark for tag in owed["tag"]}, self._mark_ttl
+            )
+        if owed["key"]:
+            await self.backend.set_many({self._fence(key): mark for key in owed["key"]}, _FENCE)
+            await self.backend.delete(*map(self._value, owed["key"]))
         self._marked_at = at
-        for each in owed:
-            self._owed.pop(each, None)
+        self._owed.settled(owed)
 
     async def _widen(self, prefixes: list[str], at: float, *, everything: bool) -> None:
         while True:
