@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from mobius_infra.cache._backplane import Backplane
 from mobius_infra.cache._entry import MISSING, Failure, Life, Recipe
 from mobius_infra.cache._fleet import Turns, release
-from mobius_infra.cache._flight import Flight, own_instance
+from mobius_infra.cache._flight import Flight, own_instance, without_frames
 from mobius_infra.cache._history import History
 from mobius_infra.cache._memory import MemoryTier
 from mobius_infra.cache._owed import Invalidation
@@ -250,7 +250,12 @@ class Engine:
             if self._freshness.error_ttl > 0 and self._may_keep(flight, recipe, sequence):
                 life = Life(self._freshness.error_ttl, 0.0)
                 self.store.remember(
-                    key, Failure(error), life, recipe.tags, sequence, asked_at=started
+                    key,
+                    Failure(without_frames(error)),
+                    life,
+                    recipe.tags,
+                    sequence,
+                    asked_at=started,
                 )
             raise
         took = self._clock.monotonic() - started

@@ -161,3 +161,11 @@ def own_instance(error: BaseException) -> BaseException:
     copied.__cause__ = error.__cause__
     copied.__suppress_context__ = error.__suppress_context__
     return copied
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """Return a copy of `error` that keeps no frame of the load alive; itself, if it can't be."""
+    copied = own_instance(error)
+    if copied is not error:
+        copied.__cause__ = None
+    return copied

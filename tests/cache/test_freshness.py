@@ -1,6 +1,9 @@
 """How long values serve: ends, early refreshes, old values in need, and cached errors."""
 
 import asyncio
+import contextlib
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -277,3 +280,28 @@ async def test_errors_keep_no_frames_and_odd_ones_pass(manual_clock: ManualClock
     with pytest.raises(RuntimeError, match="StopIteration"):  # as Python turns it into
         await fails("stop")
     assert cache.stats().loading == 0
+
+
+class Held:
+    """Something that a frame holds."""
+
+
+async def test_a_cached_exception_keeps_no_frame_alive(manual_clock: ManualClock) -> None:
+    cache = make(manual_clock, error_ttl=100)
+    held: list[weakref.ref[Held]] = []
+
+    @cache.cached()
+    async def fails() -> None:
+        local = Held()
+        held.append(weakref.ref(local))
+        try:
+            raise ValueError("inner")
+        except ValueError as error:
+            raise OriginError(1) from error
+
+    for _ in range(2):
+        with contextlib.suppress(OriginError):
+            await fails()
+    gc.collect()
+    assert cache.stats().errors_served == 1
+    assert [each() for each in held] == [None]
