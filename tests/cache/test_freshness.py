@@ -306,3 +306,6 @@ async def test_a_cached_exception_keeps_no_frame_alive(manual_clock: ManualClock
     gc.collect()
     assert cache.stats().errors_served == 1
     assert [each() for each in held] == [None]
+    (entry,) = cache._engine.store.memory.entries.values()
+    kept = entry.value.error
+    assert (kept.__traceback__, kept.__cause__, kept.__context__) == (None, None, None)
