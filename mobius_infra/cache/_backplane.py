@@ -41,7 +41,7 @@ class Backplane:
         clock: Clock,
     ) -> None:
         self.connected = False
-        self.sent = self.heard = self.failed = 0
+        self.heard = self.failed = 0
         self._backend = backend
         self._channel = f"cache:{cache}"
         self.max_staleness = max_staleness
@@ -101,7 +101,6 @@ class Backplane:
     async def _send(self, what: list[object]) -> None:
         try:
             await self._backend.publish(self._channel, json.dumps([self._me, *what]).encode())
-            self.sent += 1
         except BackendError:
             self.failed += 1
 

@@ -18,7 +18,7 @@ from mobius_infra.cache._memory import MemoryTier
 from mobius_infra.cache._owed import Invalidation
 from mobius_infra.cache._predict import Prediction
 from mobius_infra.cache._stats import CacheStats, stats_of
-from mobius_infra.cache._store import Freshness
+from mobius_infra.cache._store import Freshness, Store
 from mobius_infra.cache._tier import BackendTier
 from mobius_infra.core import (
     Backend,
@@ -155,17 +155,13 @@ class Cache:
         named = f"{name}:{version}"
         for tier in lower:
             tier.attach(named, self.events, self._clock)
-        self._engine = Engine(
-            name,
-            self._memory,
-            lower,
-            Freshness(
-                ttl, jitter, idle_ttl, stale_for, revalidate_for, soft_timeout, error_ttl, early
-            ),
-            clock=self._clock,
-            events=self.events,
-            draw=draw,
+        freshness = Freshness(
+            ttl, jitter, idle_ttl, stale_for, revalidate_for, soft_timeout, error_ttl, early
         )
+        store = Store(
+            name, self._memory, lower, freshness, clock=self._clock, events=self.events, draw=draw
+        )
+        self._engine = Engine(name, store)
         if backplane is not None:
             self._engine.backplane = Backplane(
                 backplane,

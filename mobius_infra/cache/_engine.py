@@ -1,23 +1,19 @@
 """What happens on a miss: look into the lower tiers, load once, keep, or serve what is old."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
 
 from mobius_infra.cache._backplane import Backplane
 from mobius_infra.cache._entry import MISSING, Failure, Life, Recipe
 from mobius_infra.cache._fleet import Turns, release
 from mobius_infra.cache._flight import Flight, own_instance, without_frames
 from mobius_infra.cache._history import History
-from mobius_infra.cache._memory import MemoryTier
 from mobius_infra.cache._owed import Invalidation
 from mobius_infra.cache._predict import Prediction, Predictor
-from mobius_infra.cache._store import Freshness, Store
-from mobius_infra.cache._tier import BackendTier, Found
-from mobius_infra.core import Clock, ConfigurationError, Events
-
-_EARLY: Final = 10.0  # load times before the end from which a refresh may come (its odds: e^-10)
-_LONGEST: Final = 600.0  # seconds; what takes longer is kept in memory only, see `_tier._FENCE`
+from mobius_infra.cache._store import Store
+from mobius_infra.cache._tier import Found
+from mobius_infra.core import Clock, ConfigurationError
 
 
 class Looked(NamedTuple):
@@ -33,32 +29,20 @@ class Engine:
 
     Attributes:
         name: the cache's.
-        memory: the first tier; it holds nothing if the cache has none.
-        lower: the other tiers, nearest first.
-        marks: what was invalidated in this process.
-        counts: what happened.
+        store: what it holds.
+        flights: the loads under way, by key.
     """
 
-    def __init__(
-        self,
-        name: str,
-        memory: MemoryTier,
-        lower: Sequence[BackendTier],
-        freshness: Freshness,
-        *,
-        clock: Clock,
-        events: Events,
-        draw: Callable[[], float],
-    ) -> None:
+    def __init__(self, name: str, store: Store) -> None:
         self.name = name
-        self.store = Store(name, memory, lower, freshness, clock=clock, events=events, draw=draw)
+        self.store = store
         self.flights: dict[str, Flight] = {}
         self.backplane: Backplane | None = None
         self.turns: Turns | None = None
         self.predictor: Predictor | None = None
-        self._freshness = freshness
-        self._clock = clock
-        self.history = History(self._asked, clock)
+        self._freshness = store.freshness
+        self._clock = store.clock
+        self.history = History(self._asked, store.clock)
         self._jobs: list[asyncio.Task[None]] = []
         self._under_way: set[Flight] = set()  # those that were superseded too
 
