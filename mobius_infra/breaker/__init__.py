@@ -1,5 +1,6 @@
 """Stop asking what does not answer: the circuit breaker."""
 
+from mobius_infra.breaker._backoff import Backoff, Jitter
 from mobius_infra.breaker._breaker import BreakerConfig, BreakerStats, CircuitBreaker
 from mobius_infra.breaker._errors import CircuitOpenError
 from mobius_infra.breaker._events import (
@@ -11,6 +12,7 @@ from mobius_infra.breaker._events import (
 from mobius_infra.breaker._machine import Outcome, Permit, Rules, State
 
 __all__ = [
+    "Backoff",
     "BreakerConfig",
     "BreakerStats",
     "CircuitBreaker",
@@ -19,6 +21,7 @@ __all__ = [
     "CircuitIsolated",
     "CircuitOpenError",
     "CircuitOpened",
+    "Jitter",
     "Outcome",
     "Permit",
     "Rules",
