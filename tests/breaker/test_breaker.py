@@ -86,10 +86,13 @@ class TestDetection:
         await fail(breaker)
         assert state_of(breaker) is State.OPEN
 
-    async def test_slow_answers_open_it(self, manual_clock: ManualClock) -> None:
+    @pytest.mark.parametrize("options", [{}, {"failed_if": lambda result: False}], ids=str)
+    async def test_slow_answers_open_it(
+        self, options: dict[str, Any], manual_clock: ManualClock
+    ) -> None:
         breaker = make(
             manual_clock, consecutive_failures=None, slow_rate=0.5, slow_after=2.0,
-            window=Calls(4), minimum_calls=2,
+            window=Calls(4), minimum_calls=2, **options,
         )  # fmt: skip
 
         @breaker

@@ -184,6 +184,18 @@ async def test_a_fleet_closes_by_the_ramp_up(manual_clock: ManualClock) -> None:
     assert [type(each) for each in heard] == [CircuitOpened, CircuitRecovering]
 
 
+async def test_after_a_reset_an_opening_is_this_processs_again(manual_clock: ManualClock) -> None:
+    fleet = Told()
+    breaker = make(manual_clock, fleet=fleet)
+    breaker.force_open(5.0, reason="voted", number=3)
+    breaker.reset()
+    await fail(breaker, 2)
+    assert breaker.explain().probe_in == 10.0
+    manual_clock.tick(10)
+    await call(breaker)
+    assert fleet.claims == 0
+
+
 async def test_the_fleet_does_not_undo_what_was_done_by_hand(manual_clock: ManualClock) -> None:
     breaker = make(manual_clock)
     breaker.isolate()
