@@ -133,7 +133,9 @@ class Machine:
             self.catch_up(now)
         slow_after = self.rules.slow_after
         slow = (
-            slow_after is not None and outcome is not NEUTRAL and now - permit.started > slow_after
+            slow_after is not None
+            and outcome is not NEUTRAL
+            and max(now - permit.started, permit.longest) > slow_after
         )
         self.slow += slow
         if permit.generation != self.generation:
