@@ -196,6 +196,20 @@ async def test_after_a_reset_an_opening_is_this_processs_again(manual_clock: Man
     assert fleet.claims == 0
 
 
+async def test_an_opening_during_the_ramp_up_is_this_processs_too(
+    manual_clock: ManualClock,
+) -> None:
+    fleet = Told()
+    breaker = make(manual_clock, fleet=fleet, ramp_up=RampUp(10.0))
+    breaker.force_open(5.0, reason="voted", number=1)
+    breaker.force_close()
+    await fail(breaker, 2)
+    assert fleet.changes[-1] == (State.OPEN, Rule.CONSECUTIVE_FAILURES)
+    manual_clock.tick(20)
+    await call(breaker)
+    assert fleet.claims == 0
+
+
 async def test_the_fleet_does_not_undo_what_was_done_by_hand(manual_clock: ManualClock) -> None:
     breaker = make(manual_clock)
     breaker.isolate()
