@@ -92,14 +92,16 @@ async def test_a_fleets_opening_is_probed_by_its_leave_only(manual_clock: Manual
     with pytest.raises(CircuitOpenError):
         await call(breaker)
     with pytest.raises(CircuitOpenError):
+        await breaker.call(asyncio.sleep, 0)
+    with pytest.raises(CircuitOpenError):
         async with breaker:
             raise AssertionError("not granted")
     with pytest.raises(CircuitOpenError):
         breaker.admit()  # nobody can be asked without waiting
-    assert (fleet.claims, fleet.ends, breaker.stats().rejected) == (2, [], 4)
+    assert (fleet.claims, fleet.ends, breaker.stats().rejected) == (3, [], 5)
     fleet.grant = True
     assert await call(breaker) == "answer"
-    assert (fleet.claims, fleet.ends) == (3, [Outcome.SUCCESS])
+    assert (fleet.claims, fleet.ends) == (4, [Outcome.SUCCESS])
     assert [type(each) for each in heard] == [CircuitOpened, CircuitHalfOpened, CircuitClosed]
 
 
