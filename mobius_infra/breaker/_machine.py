@@ -67,7 +67,7 @@ class Machine:
         self.changes: tuple[Change, ...] = ()
         self.window = rules.window.window()
         self._draw = draw
-        self._pause = 0.0  # the last one, before jitter's next
+        self._pause = 0.0  # the last one: decorrelated jitter grows from it
         self._clear()
 
     def _clear(self) -> None:

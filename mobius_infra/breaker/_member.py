@@ -50,5 +50,9 @@ class Fleet(Protocol):
     """Makes members."""
 
     def join(self, breaker: "CircuitBreaker") -> Member:
-        """Return the part of `breaker`; called while it is made, so it must only remember it."""
+        """Return the part of `breaker`; called while it is made, so it must only remember it.
+
+        The breaker keeps the member. The fleet keeps it weakly: the circuit of a key is forgotten
+        without a word.
+        """
         ...
