@@ -19,7 +19,7 @@ from mobius_infra.testing import ManualClock
 from tests.breaker.support import DependencyError, Told, call, fail, hear, make, state_of
 
 
-async def test_a_member_hears_of_what_is_decided_here_and_local_probes_need_no_grant(
+async def test_a_member_hears_of_what_is_decided_here_and_is_asked_before_each_probe(
     manual_clock: ManualClock,
 ) -> None:
     fleet = Told()
@@ -37,7 +37,7 @@ async def test_a_member_hears_of_what_is_decided_here_and_local_probes_need_no_g
         (State.HALF_OPEN, None),
         (State.CLOSED, None),
     ]
-    assert (fleet.claims, fleet.ends) == (0, [Outcome.FAILURE, Outcome.SUCCESS])
+    assert (fleet.claims, fleet.ends) == (2, [Outcome.FAILURE, Outcome.SUCCESS])
 
 
 async def test_a_fleets_opening_is_probed_by_its_leave_only(manual_clock: ManualClock) -> None:
@@ -149,32 +149,6 @@ async def test_a_fleet_closes_by_the_ramp_up(manual_clock: ManualClock) -> None:
     breaker.force_close()
     assert state_of(breaker) is State.RECOVERING
     assert [type(each) for each in heard] == [CircuitOpened, CircuitRecovering]
-
-
-async def test_after_a_reset_an_opening_is_this_processs_again(manual_clock: ManualClock) -> None:
-    fleet = Told()
-    breaker = make(manual_clock, fleet=fleet)
-    breaker.force_open(5.0, reason="voted", number=3)
-    breaker.reset()
-    await fail(breaker, 2)
-    assert breaker.explain().probe_in == 10.0
-    manual_clock.tick(10)
-    await call(breaker)
-    assert fleet.claims == 0
-
-
-async def test_an_opening_during_the_ramp_up_is_this_processs_too(
-    manual_clock: ManualClock,
-) -> None:
-    fleet = Told()
-    breaker = make(manual_clock, fleet=fleet, ramp_up=RampUp(10.0))
-    breaker.force_open(5.0, reason="voted", number=1)
-    breaker.force_close()
-    await fail(breaker, 2)
-    assert fleet.changes[-1] == (State.OPEN, Rule.CONSECUTIVE_FAILURES)
-    manual_clock.tick(20)
-    await call(breaker)
-    assert fleet.claims == 0
 
 
 async def test_the_fleet_does_not_undo_what_was_done_by_hand(manual_clock: ManualClock) -> None:
