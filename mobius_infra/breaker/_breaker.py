@@ -62,7 +62,7 @@ class CircuitBreaker(StreamDecorator):
         probe_timeout: seconds after which a probe that has not returned counts as failed.
         ramp_up: let a growing share of the calls through after the probes succeeded; the rules
             may open it again on the way. None: all of them at once.
-        failed_on: errors that count as failures; other `Exception`s are the dependency's answers.
+        failed_on: errors that count as failures; any other `Exception` is the dependency's answer.
         ignored: errors that say nothing, though `failed_on` names them.
         failed_if: a result for which this is true counts as a failure.
         retry_after: takes the error or the result of a failure, and returns the seconds for which
@@ -166,7 +166,10 @@ class CircuitBreaker(StreamDecorator):
 
     @property
     def state(self) -> State:
-        """The state as callers meet it: in shadow mode or disabled, closed unless isolated."""
+        """The state as callers meet it: in shadow mode or disabled, closed unless isolated.
+
+        What is open becomes half-open by the first call after the pause, not by time alone.
+        """
         return self._machine.visible
 
     @property
