@@ -223,9 +223,9 @@ class CircuitBreaker(StreamDecorator):
             CircuitOpenError: if the circuit lets no call through now, or only a probe, in a fleet:
                 `acquire` asks that.
         """
-        permit = self._admit()
-        if permit.probe and self._member is not None:
-            raise self._refused(permit)
+        permit = self._ask()
+        if permit is None or (permit.probe and self._member is not None):
+            raise self._rejection(permit)
         return permit
 
     async def acquire(self) -> Permit:
@@ -234,7 +234,9 @@ class CircuitBreaker(StreamDecorator):
         Raises:
             CircuitOpenError: if the circuit lets no call through now.
         """
-        permit = self._admit()
+        permit = self._ask()
+        if permit is None:
+            raise self._rejection(permit)
         if self._member is None or not permit.probe:
             return permit
         try:
@@ -243,7 +245,7 @@ class CircuitBreaker(StreamDecorator):
             self._machine.settle(permit, Outcome.NEUTRAL, self._monotonic())
             raise
         if not granted:
-            raise self._refused(permit)
+            raise self._rejection(permit)
         if permit.generation == self._machine.generation:
             return permit
         # The circuit has changed while the fleet was asked: the probe is not for it any more.
@@ -356,22 +358,18 @@ class CircuitBreaker(StreamDecorator):
     def _wrap_stream(self, func: Callable[P, Any]) -> Callable[P, Any]:
         return guard_stream(lambda *_, **__: self, self.policy.clock, func)
 
-    def _admit(self) -> Permit:
-        machine, now = self._machine, self._monotonic()
-        permit = machine.admit(now)
-        if machine.changes:
+    def _ask(self) -> Permit | None:
+        permit = self._machine.admit(self._monotonic())
+        if self._machine.changes:
             self._announce()
-        if permit is None:
-            raise self._rejection(now)
         return permit
 
-    def _refused(self, permit: Permit) -> CircuitOpenError:
-        self._machine.refuse(permit)
-        return self._rejection(self._monotonic())
-
-    def _rejection(self, now: float) -> CircuitOpenError:
-        after = self._machine.retry_after(now)
-        return CircuitOpenError(self.name, self._machine.state, after, self.key)
+    def _rejection(self, permit: Permit | None) -> CircuitOpenError:
+        machine = self._machine
+        if permit is not None:
+            machine.refuse(permit)
+        after = machine.retry_after(self._monotonic())
+        return CircuitOpenError(self.name, machine.state, after, self.key)
 
     def _announce(self) -> None:
         machine = self._machine
