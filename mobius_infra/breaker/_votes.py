@@ -62,7 +62,7 @@ class Ask(NamedTuple):
     reason: str = ""
 
 
-class View(NamedTuple):
+class FleetView(NamedTuple):
     """The circuit as it is after the step.
 
     Attributes:
@@ -162,7 +162,7 @@ def step(
     pause: float,
     reason: str,
     /,
-) -> Outcome[View]:
+) -> Outcome[FleetView]:
     """Do what `Ask` says to a circuit; what it says is not to be done leaves it as it is."""
     circuit = _Circuit(list(_NEW) if state is None else state, now, generation)
     before, probe = circuit.generation, circuit.probe
@@ -170,7 +170,7 @@ def step(
     ask = Ask(op, who, generation, needed, number, seconds, pause, reason)
     done = op in _OPS and _OPS[op](circuit, now, ask)
     moved = circuit.generation != before or (probe != "" and circuit.probe == "")
-    view = View(
+    view = FleetView(
         done, moved, circuit.phase, circuit.generation, circuit.openings,
         max(circuit.until - now, 0.0), max(circuit.lease - now, 0.0), len(circuit.votes),
         circuit.reason,

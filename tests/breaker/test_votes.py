@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from mobius_infra.breaker._votes import KEPT, VOTES, Ask, Op, View, step
+from mobius_infra.breaker._votes import KEPT, VOTES, Ask, Op, FleetView, step
 from mobius_infra.core import State
 from tests.servers.redis import RedisServer
 from tests.twins import run_twin
@@ -30,15 +30,15 @@ class Circuit:
         self.now = START
         self.ttl: float | None = None
 
-    def ask(self, op: Op, who: str = "", **given: Any) -> View:
+    def ask(self, op: Op, who: str = "", **given: Any) -> FleetView:
         self.state, view, self.ttl = step(self.state, self.now, *Ask(op, who, **given))
         return view
 
-    def vote(self, node: str, generation: int = 0, **given: Any) -> View:
+    def vote(self, node: str, generation: int = 0, **given: Any) -> FleetView:
         ballot: dict[str, Any] = {"needed": QUORUM, "seconds": 60.0, "pause": 10.0} | given
         return self.ask("vote", node, generation=generation, **ballot)
 
-    def open(self) -> View:
+    def open(self) -> FleetView:
         self.vote("a")
         return self.vote("b")
 
@@ -208,7 +208,7 @@ class Model(RuleBasedStateMachine):
             self.become("closed")
         self.votes = [vote for vote in self.votes if self.now < vote[1]]
 
-    def check(self, view: View, *, done: bool) -> None:
+    def check(self, view: FleetView, *, done: bool) -> None:
         if self.generation == -1:
             assert view.generation > max(self.heard)
             assert view.moved
