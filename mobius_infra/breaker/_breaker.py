@@ -22,6 +22,8 @@ from mobius_infra.breaker._verdicts import ErrorTest, ResultTest, RetryAfter, Ve
 from mobius_infra.breaker._wrap import guard
 from mobius_infra.core import Clock, Events, SystemClock, require
 
+CLOSED, SUCCESS = State.CLOSED, Outcome.SUCCESS  # quicker to look up than the enums' members
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -76,8 +78,8 @@ class CircuitBreaker(StreamDecorator):
     """
 
     __slots__ = (
-        "_announcing", "_entered", "_machine", "_member", "_moved", "events", "key", "name",
-        "policy",
+        "_announcing", "_entered", "_machine", "_member", "_monotonic", "_moved", "events", "key",
+        "name", "policy",
     )  # fmt: skip
 
     def __init__(
@@ -134,8 +136,9 @@ class CircuitBreaker(StreamDecorator):
         self.key = key
         self.events = events
         self.policy = policy
-        self._machine = Machine(policy.rules, policy.draw, policy.mode, policy.clock.monotonic())
-        self._entered = Entered()
+        self._monotonic = policy.clock.monotonic
+        self._machine = Machine(policy.rules, policy.draw, policy.mode, self._monotonic())
+        self._entered: Entered | None = None
         self._announcing = False
         self._moved = moved
         self._member = None if policy.fleet is None else policy.fleet.join(self)
@@ -178,16 +181,16 @@ class CircuitBreaker(StreamDecorator):
 
     @mode.setter
     def mode(self, mode: ModeName) -> None:
-        self._machine.set_mode(mode_of(mode), self.policy.clock.monotonic())
+        self._machine.set_mode(mode_of(mode), self._monotonic())
         self._announce()
 
     def stats(self) -> BreakerStats:
         """Return the numbers as they are now."""
-        return stats_of(self._machine, self.policy.clock.monotonic())
+        return stats_of(self._machine, self._monotonic())
 
     def explain(self) -> Explanation:
         """Say why the circuit is as it is, with the evidence, and what happens next."""
-        return explain(self._machine, self.name, self.key, self.policy.clock.monotonic())
+        return explain(self._machine, self.name, self.key, self._monotonic())
 
     def classify(self, error: BaseException) -> Outcome:
         """Say what an error means. Of a group, one failure among the leaves makes a failure."""
@@ -197,12 +200,12 @@ class CircuitBreaker(StreamDecorator):
 
     def isolate(self, reason: str = "isolated by hand") -> None:
         """Open the circuit by hand, in whatever mode; it stays open until `reset`."""
-        self._machine.isolate(self.policy.clock.monotonic(), reason)
+        self._machine.isolate(self._monotonic(), reason)
         self._announce()
 
     def reset(self) -> None:
         """Close the circuit by hand, at once, forgetting what was counted in the window."""
-        self._machine.close(self.policy.clock.monotonic())
+        self._machine.close(self._monotonic())
         self._announce()
 
     def force_open(self, seconds: float, *, reason: str, number: int) -> None:
@@ -213,12 +216,12 @@ class CircuitBreaker(StreamDecorator):
             reason: in words.
             number: the fleet's openings in a row, without having closed.
         """
-        self._machine.force_open(self.policy.clock.monotonic(), seconds, reason, number)
+        self._machine.force_open(self._monotonic(), seconds, reason, number)
         self._announce()
 
     def force_close(self) -> None:
         """Close because the fleet did, by the ramp-up if there is one. For a `Member`."""
-        self._machine.force_close(self.policy.clock.monotonic())
+        self._machine.force_close(self._monotonic())
         self._announce()
 
     # One call at a time.
@@ -231,7 +234,7 @@ class CircuitBreaker(StreamDecorator):
                 so: then `acquire` asks it.
         """
         permit = self._admit()
-        if self._needs_claim(permit):
+        if permit.probe and self._needs_claim(permit):
             raise self._refused(permit)
         return permit
 
@@ -247,7 +250,7 @@ class CircuitBreaker(StreamDecorator):
         try:
             granted = await self._member.claim(permit)
         except BaseException:
-            self._machine.settle(permit, Outcome.NEUTRAL, self.policy.clock.monotonic())
+            self._machine.settle(permit, Outcome.NEUTRAL, self._monotonic())
             raise
         if not granted:
             raise self._refused(permit)
@@ -275,19 +278,19 @@ class CircuitBreaker(StreamDecorator):
         """
         if permit.settled:
             return
-        self._machine.settle(permit, outcome, self.policy.clock.monotonic(), cause, hold)
+        self._machine.settle(permit, outcome, self._monotonic(), cause, hold)
         if permit.probe and self._member is not None:
             self._member.settled(permit, outcome)
-        self._announce()
+        if self._machine.changes:
+            self._announce()
 
     def settle_error(self, permit: Permit, error: BaseException) -> None:
         """Say that the call raised `error`."""
         verdicts, outcome, hold = self.policy.verdicts, Outcome.NEUTRAL, None
         try:
             outcome = verdicts.of_error(error)
-            if outcome is Outcome.FAILURE:
-                hold = verdicts.hold(error)
-        finally:
+            hold = verdicts.hold(outcome, error)
+        finally:  # whatever interrupts the user's functions, the slot comes back
             self.settle(permit, outcome, cause=type(error).__qualname__, hold=hold)
 
     def settle_result(self, permit: Permit, result: object) -> None:
@@ -295,13 +298,39 @@ class CircuitBreaker(StreamDecorator):
         verdicts, outcome, hold = self.policy.verdicts, Outcome.NEUTRAL, None
         try:
             outcome = verdicts.of_result(result)
-            if outcome is Outcome.FAILURE:
-                hold = verdicts.hold(result)
+            hold = verdicts.hold(outcome, result)
         finally:
             self.settle(permit, outcome, hold=hold)
 
     async def call(self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call an async function under the breaker, without decorating it."""
+        """Call an async function under the breaker, without decorating it.
+
+        Raises:
+            CircuitOpenError: if the circuit lets no call through now.
+        """
+        machine, verdicts, slow_after = self._machine, self.policy.verdicts, self.rules.slow_after
+        if machine.state is not CLOSED:
+            return await self.call_by_permit(func, *args, **kwargs)
+        generation, started = machine.generation, self._monotonic()
+        try:
+            result = await func(*args, **kwargs)
+        except BaseException as error:
+            self.settle_error(Permit(generation, started), error)
+            raise
+        outcome, now = verdicts.of_result(result), self._monotonic()
+        if outcome is SUCCESS and (slow_after is None or now - started <= slow_after):
+            machine.successes += 1
+            if machine.generation == generation:
+                machine.succeed(now)
+        else:
+            permit = Permit(generation, started)
+            self.settle(permit, outcome, hold=verdicts.hold(outcome, result))
+        return result
+
+    async def call_by_permit(
+        self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Do as `call` does, by the long way that is right in any state."""
         permit = self.admit() if self._member is None else await self.acquire()
         try:
             result = await func(*args, **kwargs)
@@ -313,6 +342,8 @@ class CircuitBreaker(StreamDecorator):
 
     async def __aenter__(self) -> Permit:
         permit = self.admit() if self._member is None else await self.acquire()
+        if self._entered is None:
+            self._entered = Entered()
         self._entered.push(permit)
         return permit
 
@@ -322,6 +353,7 @@ class CircuitBreaker(StreamDecorator):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        assert self._entered is not None  # noqa: S101 - nobody leaves who has not entered
         permit = self._entered.pop()
         if error is None:
             self.settle(permit, Outcome.SUCCESS)
@@ -337,8 +369,10 @@ class CircuitBreaker(StreamDecorator):
         return guard_stream(lambda *_, **__: self, self.policy.clock, func)
 
     def _admit(self) -> Permit:
-        permit = self._machine.admit(self.policy.clock.monotonic())
-        self._announce()
+        machine = self._machine
+        permit = machine.admit(self._monotonic())
+        if machine.changes:
+            self._announce()
         if permit is None:
             raise self._rejection()
         return permit
@@ -351,7 +385,7 @@ class CircuitBreaker(StreamDecorator):
         return self._rejection()
 
     def _rejection(self) -> CircuitOpenError:
-        after = self._machine.retry_after(self.policy.clock.monotonic())
+        after = self._machine.retry_after(self._monotonic())
         return CircuitOpenError(self.name, self._machine.state, after, self.key)
 
     def _announce(self) -> None:
@@ -362,7 +396,8 @@ class CircuitBreaker(StreamDecorator):
         self._announcing = True
         try:
             while machine.changes:
-                change = machine.changes.pop(0)
+                change, *later = machine.changes
+                machine.changes = tuple(later)
                 if self._member is not None:
                     self._member.changed(change)
                 if self._moved is not None:

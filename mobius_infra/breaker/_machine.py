@@ -21,6 +21,10 @@ from collections.abc import Callable
 from mobius_infra.breaker._rules import RampUp, Rules
 from mobius_infra.breaker._state import Change, Mode, Opening, Outcome, Permit, Rule, State
 
+# Names of the module's own: Python 3.11 looks a member up in its enum three times as slowly.
+CLOSED, OPEN, HALF_OPEN, RECOVERING, ISOLATED = State
+SUCCESS, FAILURE, NEUTRAL, _ = Outcome
+
 NEVER = -1
 """The generation of a permit that settles nothing, whenever it ends."""
 
@@ -35,14 +39,13 @@ class Machine:
 
     Attributes:
         changes: what has changed; whoever reads them takes them out.
-        quiet: one more quick success would change nothing.
         shared: the opening was the fleet's, so a probe is the fleet's to grant.
     """
 
     __slots__ = (
         "_draw", "_hold_until", "_left_closed_at", "_pause", "_probes", "_probes_ok", "changes",
         "entered_at", "failures", "failures_in_a_row", "generation", "last_error", "mode",
-        "neutral", "opened", "opening", "openings", "overdue", "probe_at", "quiet", "rejected",
+        "neutral", "opened", "opening", "openings", "overdue", "probe_at", "rejected",
         "rules", "shared", "slow", "state", "successes", "window", "would_open", "would_reject",
     )  # fmt: skip
 
@@ -51,7 +54,7 @@ class Machine:
     ) -> None:
         self.rules = rules
         self.mode = mode
-        self.state = State.CLOSED
+        self.state = CLOSED
         self.generation = 0
         self.entered_at = self._left_closed_at = now
         self.opening: Opening | None = None
@@ -61,7 +64,7 @@ class Machine:
         self.rejected = self.would_reject = self.opened = self.would_open = 0
         self.shared = False
         self.probe_at = 0.0
-        self.changes: list[Change] = []
+        self.changes: tuple[Change, ...] = ()
         self.window = rules.window.window()
         self._draw = draw
         self._pause = 0.0  # the last one, before jitter's next
@@ -71,7 +74,6 @@ class Machine:
         self.window.clear()
         self.failures_in_a_row = 0
         self.last_error: str | None = None
-        self.quiet = False
         self._hold_until = 0.0
         self._probes: tuple[Permit, ...] = ()
         self._probes_ok = 0
@@ -80,18 +82,27 @@ class Machine:
 
     def admit(self, now: float) -> Permit | None:
         """Let a call through, or not."""
-        self.catch_up(now)
-        if self.state is State.CLOSED:
+        state = self.state
+        if state is CLOSED:
             return Permit(self.generation, now)
-        if self.state is State.OPEN and now >= self.probe_at:
-            self._enter(State.HALF_OPEN, now)
-        if self.state is State.HALF_OPEN and len(self._probes) < self.rules.permits:
+        if state is OPEN:
+            if now < self.probe_at:
+                return self._reject(now)
+            self._enter(HALF_OPEN, now)
+        elif state is not ISOLATED:
+            self.catch_up(now)
+            if self.state is not state:
+                return self.admit(now)
+        if self.state is HALF_OPEN and len(self._probes) < self.rules.permits:
             permit = Permit(self.generation, now, probe=True)
             self._probes = (*self._probes, permit)
             return permit
-        if self.state is State.RECOVERING and self._draw() < self.share(now):
+        if self.state is RECOVERING and self._draw() < self.share(now):
             return Permit(self.generation, now)
-        if self.mode is Mode.SHADOW and self.state is not State.ISOLATED:
+        return self._reject(now)
+
+    def _reject(self, now: float) -> Permit | None:
+        if self.mode is Mode.SHADOW and self.state is not ISOLATED:
             self.would_reject += 1
             return Permit(NEVER, now)
         self.rejected += 1
@@ -118,32 +129,31 @@ class Machine:
             return
         permit.settled = True
         self._count(outcome)
-        self.catch_up(now)
+        if self.state is not CLOSED:
+            self.catch_up(now)
         slow_after = self.rules.slow_after
         slow = (
-            slow_after is not None
-            and outcome is not Outcome.NEUTRAL
-            and now - permit.started > slow_after
+            slow_after is not None and outcome is not NEUTRAL and now - permit.started > slow_after
         )
         self.slow += slow
         if permit.generation != self.generation:
             return
         if hold is not None:
             self._hold_until = now + min(hold, self.rules.backoff.most)
-        if outcome is Outcome.FAILURE:
+        if outcome is FAILURE:
             self.last_error = cause
         if permit.probe:
             self._probes = tuple(each for each in self._probes if each is not permit)
             self._settle_probe(outcome, now, slow=slow)
-        elif outcome is Outcome.SUCCESS and not slow:
+        elif outcome is SUCCESS and not slow:
             self.succeed(now)
-        elif outcome is Outcome.FAILURE or slow:
+        elif outcome is FAILURE or slow:
             self._count_against(outcome, now, slow=slow)
 
     def _count(self, outcome: Outcome) -> None:
-        if outcome is Outcome.SUCCESS:
+        if outcome is SUCCESS:
             self.successes += 1
-        elif outcome is Outcome.FAILURE:
+        elif outcome is FAILURE:
             self.failures += 1
         else:
             self.neutral += 1
@@ -155,10 +165,9 @@ class Machine:
         self.rejected += 1
 
     def succeed(self, now: float) -> None:
-        """Put a quick success into the window. Its lifetime counter is the caller's to grow."""
+        """Count a quick success in the window; its lifetime counter is the caller's to grow."""
         self.failures_in_a_row = 0
-        self.window.record(now, failed=False, slow=False)
-        self.quiet = self.window.settled
+        self.window.good(now)
 
     def catch_up(self, now: float) -> None:
         """Do what time alone has decided: a lost probe opens, a ramp-up that ran its time closes.
@@ -174,7 +183,7 @@ class Machine:
                 self._open(
                     ended, Rule.PROBE_OVERDUE, f"a probe did not return within {timeout:g} s"
                 )
-        elif self.state is State.RECOVERING:
+        elif self.state is RECOVERING:
             ended = self.entered_at + self._ramp_up.over
             if now >= ended:
                 self._close_same_generation(ended)
@@ -183,25 +192,25 @@ class Machine:
 
     def isolate(self, now: float, reason: str) -> None:
         """Reject all calls until `close`."""
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             self._left_closed_at = now
         self.opening = Opening(Rule.BY_HAND, reason, at=now)
-        self._enter(State.ISOLATED, now)
+        self._enter(ISOLATED, now)
 
     def close(self, now: float) -> None:
         """Let all calls through, remembering nothing of before."""
         self._forget_opening()
-        self._enter(State.CLOSED, now)
+        self._enter(CLOSED, now)
 
     def set_mode(self, mode: Mode, now: float) -> None:
         """Begin anew in another mode; what was isolated by hand stays so."""
-        if self.state is not State.ISOLATED:
+        if self.state is not ISOLATED:
             self.close(now)
         self.mode = mode
 
     def force_open(self, now: float, pause: float, reason: str, number: int) -> None:
         """Open because the fleet did, until it is time for a probe that the fleet must grant."""
-        if self.state is State.ISOLATED or self.mode is Mode.DISABLED:
+        if self.state is ISOLATED or self.mode is Mode.DISABLED:
             return
         self.shared = True
         self.openings = number
@@ -209,29 +218,28 @@ class Machine:
 
     def force_close(self, now: float) -> None:
         """Close because the fleet did, by the ramp-up if there is one."""
-        if self.state in (State.OPEN, State.HALF_OPEN):
+        if self.state in (OPEN, HALF_OPEN):
             self._recover(now)
 
     # What is decided.
 
     def _settle_probe(self, outcome: Outcome, now: float, *, slow: bool) -> None:
-        if outcome is Outcome.FAILURE:
+        if outcome is FAILURE:
             self._open(now, Rule.PROBE_FAILED, "a probe failed")
         elif slow:
             self._open(now, Rule.PROBE_SLOW, f"a probe took over {self.rules.slow_after:g} s")
-        elif outcome is Outcome.SUCCESS:
+        elif outcome is SUCCESS:
             self._probes_ok += 1
             if self._probes_ok >= self.rules.successes:
                 self._recover(now)
 
     def _count_against(self, outcome: Outcome, now: float, *, slow: bool) -> None:
-        failed = outcome is Outcome.FAILURE
+        failed = outcome is FAILURE
         if failed:
             self.failures_in_a_row += 1
-        elif outcome is Outcome.SUCCESS:
+        elif outcome is SUCCESS:
             self.failures_in_a_row = 0
-        self.window.record(now, failed=failed, slow=slow)
-        self.quiet = False
+        self.window.bad(now, failed=failed, slow=slow)
         if self.mode is not Mode.DISABLED:
             self._judge(now)
 
@@ -263,12 +271,12 @@ class Machine:
         self._open_for(pause, self._evidence(now, rule, reason))
 
     def _open_for(self, pause: float, opening: Opening) -> None:
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             self._left_closed_at = opening.at
         self._pause = pause
         self.probe_at = opening.at + pause
         self.opening = opening
-        self._enter(State.OPEN, opening.at, lasted=pause)
+        self._enter(OPEN, opening.at, lasted=pause)
 
     def _evidence(self, now: float, rule: Rule, reason: str) -> Opening:
         window = self.window
@@ -282,12 +290,12 @@ class Machine:
         if self.rules.ramp_up is None:
             self.close(now)
         else:
-            self._enter(State.RECOVERING, now)
+            self._enter(RECOVERING, now)
 
     def _close_same_generation(self, at: float) -> None:
         """End the ramp-up: what it counted still counts."""
         self._forget_opening()
-        self._note(State.CLOSED, at, at - self._left_closed_at)
+        self._note(CLOSED, at, at - self._left_closed_at)
 
     def _forget_opening(self) -> None:
         self.opening = None
@@ -298,16 +306,17 @@ class Machine:
     def _enter(self, state: State, at: float, lasted: float = 0.0) -> None:
         self.generation += 1
         self._clear()
-        self._note(state, at, at - self._left_closed_at if state is State.CLOSED else lasted)
+        self._note(state, at, at - self._left_closed_at if state is CLOSED else lasted)
 
     def _note(self, state: State, at: float, lasted: float) -> None:
         if state is not self.state:
-            opened = state in (State.OPEN, State.ISOLATED)
+            opened = state in (OPEN, ISOLATED)
             opening = self.opening if opened else None
-            by_hand = State.ISOLATED in (self.state, state)
+            by_hand = ISOLATED in (self.state, state)
             enforced = by_hand or self.mode is Mode.ENABLED
-            self.changes.append(Change(self.state, state, at, opening, lasted, enforced))
-            if state is State.OPEN:
+            change = Change(self.state, state, at, opening, lasted, enforced)
+            self.changes = (*self.changes, change)
+            if state is OPEN:
                 self.opened += self.mode is Mode.ENABLED
                 self.would_open += self.mode is Mode.SHADOW
         self.state = state
@@ -318,9 +327,9 @@ class Machine:
     @property
     def visible(self) -> State:
         """The state as callers meet it: a circuit whose verdicts are not carried out is closed."""
-        if self.mode is Mode.ENABLED or self.state is State.ISOLATED:
+        if self.mode is Mode.ENABLED or self.state is ISOLATED:
             return self.state
-        return State.CLOSED
+        return CLOSED
 
     @property
     def probes(self) -> int:
@@ -338,13 +347,12 @@ class Machine:
 
     def retry_after(self, now: float) -> float | None:
         """Return seconds until a call may be let through; None if nobody knows."""
-        match self.state:
-            case State.OPEN:
-                return max(self.probe_at - now, 0.0)
-            case State.HALF_OPEN if self._probes:
-                first = min(each.started for each in self._probes)
-                return max(first + self.rules.probe_timeout - now, 0.0)
-            case State.RECOVERING:
-                return max(self.entered_at + self._ramp_up.over - now, 0.0)
-            case _:
-                return None
+        if self.state is OPEN:
+            at = self.probe_at
+        elif self._probes:
+            at = min(each.started for each in self._probes) + self.rules.probe_timeout
+        elif self.state is RECOVERING:
+            at = self.entered_at + self._ramp_up.over
+        else:
+            return None
+        return max(at - now, 0.0)

@@ -75,14 +75,14 @@ class Verdicts:
             log.exception("failed_if failed on a %s", type(result).__qualname__)
             return Outcome.FAILURE
 
-    def hold(self, failure: object) -> float | None:
+    def hold(self, outcome: Outcome, ended: object) -> float | None:
         """Return the seconds for which a failure's error or result asks to be left alone."""
-        if self._retry_after is None:
+        if self._retry_after is None or outcome is not Outcome.FAILURE:
             return None
         try:
-            seconds = self._retry_after(failure)
+            seconds = self._retry_after(ended)
         except Exception:
-            log.exception("retry_after failed on a %s", type(failure).__qualname__)
+            log.exception("retry_after failed on a %s", type(ended).__qualname__)
             return None
         return seconds if is_number(seconds) and seconds > 0 else None
 

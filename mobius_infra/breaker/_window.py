@@ -10,17 +10,16 @@ class Window(Protocol):
     failed: int
     slow: int
 
-    @property
-    def settled(self) -> bool:
-        """Whether one more quick success would change nothing."""
+    def good(self, now: float) -> None:
+        """Count a quick success."""
         ...
 
-    def record(self, now: float, *, failed: bool, slow: bool) -> None:
-        """Count one call that ended `now`."""
+    def bad(self, now: float, *, failed: bool, slow: bool) -> None:
+        """Count a call that failed, or was slow, or both."""
         ...
 
     def advance(self, now: float) -> None:
-        """Forget what is too old `now`."""
+        """Bring the counts up to date: they may lag behind until this or `bad` is called."""
         ...
 
     def clear(self) -> None:
@@ -32,39 +31,46 @@ _FAILED, _SLOW = 1, 2
 
 
 class CallWindow:
-    """The last `size` calls, a byte each."""
+    """The last `size` calls, a byte each.
 
-    __slots__ = ("_at", "_ring", "calls", "failed", "slow")
+    Only bad news opens a circuit, so successes wait in a plain counter, `unseen`, until there is
+    some: on the way where nothing is wrong, a call costs one addition.
+    """
+
+    __slots__ = ("_next", "_ring", "calls", "failed", "slow", "unseen")
 
     def __init__(self, size: int) -> None:
         self._ring = bytearray(size)
-        self._at = self.calls = self.failed = self.slow = 0
+        self._next = self.unseen = self.calls = self.failed = self.slow = 0
 
-    @property
-    def settled(self) -> bool:
-        """Whether it is full of quick successes."""
-        return not self.failed and not self.slow and self.calls == len(self._ring)
+    def good(self, now: float) -> None:
+        """Count a quick success."""
+        self.unseen += 1
 
-    def record(self, now: float, *, failed: bool, slow: bool) -> None:
-        """Count one call, in the place of the oldest."""
-        ring, at = self._ring, self._at
-        old = ring[at]
-        if old:
-            self.failed -= old & _FAILED
-            self.slow -= old >> 1
-        ring[at] = failed * _FAILED + slow * _SLOW
-        self.failed += failed
-        self.slow += slow
-        self._at = at + 1 if at + 1 < len(ring) else 0
-        if self.calls < len(ring):
-            self.calls += 1
+    def bad(self, now: float, *, failed: bool, slow: bool) -> None:
+        """Count a call that failed, or was slow, or both."""
+        self.advance(now)
+        self._put(failed * _FAILED | slow * _SLOW)
 
     def advance(self, now: float) -> None:
-        """Do nothing: calls stay until others push them out."""
+        """Put in the successes that wait; more than there is room for would be pushed out."""
+        for _ in range(min(self.unseen, len(self._ring))):
+            self._put(0)
+        self.unseen = 0
+
+    def _put(self, new: int) -> None:
+        """Put a call in the place of the oldest."""
+        ring, at = self._ring, self._next
+        old, ring[at] = ring[at], new
+        self._next = (at + 1) % len(ring)
+        self.calls = min(self.calls + 1, len(ring))
+        self.failed += (new & _FAILED) - (old & _FAILED)
+        self.slow += (new >> 1) - (old >> 1)
 
     def clear(self) -> None:
         """Forget everything."""
-        self.__init__(len(self._ring))  # type: ignore[misc]  # a window like a new one
+        self._ring[:] = bytes(len(self._ring))
+        self._next = self.unseen = self.calls = self.failed = self.slow = 0
 
 
 class TimeWindow:
@@ -74,48 +80,43 @@ class TimeWindow:
     `seconds` old.
     """
 
-    __slots__ = ("_counts", "_head", "_width", "calls", "failed", "slow")
+    __slots__ = ("_buckets", "_head", "_width", "calls", "failed", "slow")
 
     def __init__(self, seconds: float, buckets: int) -> None:
         self._width = seconds / buckets
-        self._counts = [[0, 0, 0] for _ in range(buckets)]  # calls, failed, slow
-        self._head = 0
+        self._buckets = [[0, 0, 0] for _ in range(buckets)]  # calls, failed, slow
+        self._head = 0  # the number of the present bucket, counted from the clock's beginning
         self.calls = self.failed = self.slow = 0
 
-    @property
-    def settled(self) -> bool:
-        """Never: each call counts until it is too old."""
-        return False
-
-    def record(self, now: float, *, failed: bool, slow: bool) -> None:
-        """Count one call in the present bucket."""
-        head = int(now / self._width)
-        if head != self._head:
+    def good(self, now: float) -> None:
+        """Count a quick success in the present bucket."""
+        if now // self._width != self._head:
             self.advance(now)
-        counts = self._counts[self._head % len(self._counts)]
-        counts[0] += 1
+        self._buckets[self._head % len(self._buckets)][0] += 1
         self.calls += 1
-        if failed:
-            counts[1] += 1
-            self.failed += 1
-        if slow:
-            counts[2] += 1
-            self.slow += 1
+
+    def bad(self, now: float, *, failed: bool, slow: bool) -> None:
+        """Count a call that failed or was slow in the present bucket."""
+        self.good(now)
+        bucket = self._buckets[self._head % len(self._buckets)]
+        bucket[1] += failed
+        bucket[2] += slow
+        self.failed += failed
+        self.slow += slow
 
     def advance(self, now: float) -> None:
         """Empty the buckets that are too old, each at most once."""
-        head = int(now / self._width)
-        size = len(self._counts)
+        head, size = int(now // self._width), len(self._buckets)
         for number in range(max(self._head, head - size) + 1, head + 1):
-            counts = self._counts[number % size]
-            self.calls -= counts[0]
-            self.failed -= counts[1]
-            self.slow -= counts[2]
-            counts[:] = 0, 0, 0
+            bucket = self._buckets[number % size]
+            self.calls -= bucket[0]
+            self.failed -= bucket[1]
+            self.slow -= bucket[2]
+            bucket[:] = 0, 0, 0
         self._head = max(self._head, head)
 
     def clear(self) -> None:
         """Forget everything."""
-        for counts in self._counts:
-            counts[:] = 0, 0, 0
+        for bucket in self._buckets:
+            bucket[:] = 0, 0, 0
         self.calls = self.failed = self.slow = 0

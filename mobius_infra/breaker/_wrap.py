@@ -1,7 +1,7 @@
 """A breaker around an async function: one closure for each set of rules, chosen at decoration.
 
 A closed circuit allocates no permit and asks nobody: its generation is all that a late end needs.
-Everything rare goes the long way, by `CircuitBreaker.call`.
+In any other state a call goes by `CircuitBreaker.call_by_permit`.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from mobius_infra.breaker._machine import Machine
 from mobius_infra.breaker._policy import Policy
-from mobius_infra.breaker._rules import Calls
 from mobius_infra.breaker._state import Outcome, Permit, State
+from mobius_infra.breaker._window import CallWindow
 
 if TYPE_CHECKING:
     from mobius_infra.breaker._breaker import CircuitBreaker
@@ -31,13 +31,13 @@ def guard(
         return _judged(breaker, func)
     if rules.slow_after is not None:
         return _timed(breaker, machine, policy.clock.monotonic, rules.slow_after, func)
-    if isinstance(rules.window, Calls):
-        return _counted(breaker, machine, func)
+    if isinstance(machine.window, CallWindow):
+        return _counted(breaker, machine, machine.window, func)
     return _dated(breaker, machine, policy.clock.monotonic, func)
 
 
 def _judged(breaker: "CircuitBreaker", func: Callable[P, Awaitable[R]]) -> Guarded[P, R]:
-    """Results count too: each call goes the long way."""
+    """Results count too."""
 
     @wraps(func)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -47,15 +47,18 @@ def _judged(breaker: "CircuitBreaker", func: Callable[P, Awaitable[R]]) -> Guard
 
 
 def _counted(
-    breaker: "CircuitBreaker", machine: Machine, func: Callable[P, Awaitable[R]]
+    breaker: "CircuitBreaker",
+    machine: Machine,
+    window: CallWindow,
+    func: Callable[P, Awaitable[R]],
 ) -> Guarded[P, R]:
-    """No rule needs to know the time: no clock is read."""
+    """No rule needs to know the time: no clock is read, and `Machine.succeed` is written out."""
     closed = State.CLOSED
 
     @wraps(func)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         if machine.state is not closed:
-            return await breaker.call(func, *args, **kwargs)
+            return await breaker.call_by_permit(func, *args, **kwargs)
         generation = machine.generation
         try:
             result = await func(*args, **kwargs)
@@ -63,8 +66,9 @@ def _counted(
             breaker.settle_error(Permit(generation, 0.0), error)
             raise
         machine.successes += 1
-        if not machine.quiet and machine.generation == generation:
-            machine.succeed(0.0)
+        if machine.generation == generation:
+            machine.failures_in_a_row = 0
+            window.unseen += 1
         return result
 
     return wrapper
@@ -82,7 +86,7 @@ def _dated(
     @wraps(func)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         if machine.state is not closed:
-            return await breaker.call(func, *args, **kwargs)
+            return await breaker.call_by_permit(func, *args, **kwargs)
         generation = machine.generation
         try:
             result = await func(*args, **kwargs)
@@ -110,7 +114,7 @@ def _timed(
     @wraps(func)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         if machine.state is not closed:
-            return await breaker.call(func, *args, **kwargs)
+            return await breaker.call_by_permit(func, *args, **kwargs)
         generation, started = machine.generation, monotonic()
         try:
             result = await func(*args, **kwargs)
