@@ -78,8 +78,8 @@ class CircuitBreaker(StreamDecorator):
     """
 
     __slots__ = (
-        "_announcing", "_entered", "_machine", "_member", "_monotonic", "_moved", "events", "key",
-        "name", "policy",
+        "__weakref__", "_announcing", "_entered", "_machine", "_member", "_monotonic", "_moved",
+        "events", "key", "name", "policy",
     )  # fmt: skip
 
     def __init__(
@@ -230,22 +230,22 @@ class CircuitBreaker(StreamDecorator):
         """Ask for the right to make one call; whoever gets it must `settle` it.
 
         Raises:
-            CircuitOpenError: if the circuit lets no call through now, or only the fleet could say
-                so: then `acquire` asks it.
+            CircuitOpenError: if the circuit lets no call through now, or only a probe, in a fleet:
+                `acquire` asks that.
         """
         permit = self._admit()
-        if permit.probe and self._needs_claim(permit):
+        if permit.probe and self._member is not None:
             raise self._refused(permit)
         return permit
 
     async def acquire(self) -> Permit:
-        """Ask as `admit` does, and the fleet if it must grant a probe.
+        """Ask as `admit` does, and before a probe the fleet, if there is one.
 
         Raises:
             CircuitOpenError: if the circuit lets no call through now.
         """
         permit = self._admit()
-        if self._member is None or not self._needs_claim(permit):
+        if self._member is None or not permit.probe:
             return permit
         try:
             granted = await self._member.claim(permit)
@@ -376,9 +376,6 @@ class CircuitBreaker(StreamDecorator):
         if permit is None:
             raise self._rejection()
         return permit
-
-    def _needs_claim(self, permit: Permit) -> bool:
-        return self._member is not None and permit.probe and self._machine.shared
 
     def _refused(self, permit: Permit) -> CircuitOpenError:
         self._machine.refuse(permit)

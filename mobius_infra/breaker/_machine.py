@@ -39,14 +39,13 @@ class Machine:
 
     Attributes:
         changes: what has changed; whoever reads them takes them out.
-        shared: the opening was the fleet's, so a probe is the fleet's to grant.
     """
 
     __slots__ = (
         "_draw", "_hold_until", "_left_closed_at", "_pause", "_probes", "_probes_ok", "changes",
         "entered_at", "failures", "failures_in_a_row", "generation", "last_error", "mode",
         "neutral", "opened", "opening", "openings", "overdue", "probe_at", "rejected",
-        "rules", "shared", "slow", "state", "successes", "window", "would_open", "would_reject",
+        "rules", "slow", "state", "successes", "window", "would_open", "would_reject",
     )  # fmt: skip
 
     def __init__(
@@ -62,7 +61,6 @@ class Machine:
         # Lifetime counters: nothing takes from them.
         self.successes = self.failures = self.neutral = self.slow = self.overdue = 0
         self.rejected = self.would_reject = self.opened = self.would_open = 0
-        self.shared = False
         self.probe_at = 0.0
         self.changes: tuple[Change, ...] = ()
         self.window = rules.window.window()
@@ -212,7 +210,6 @@ class Machine:
         """Open because the fleet did, until it is time for a probe that the fleet must grant."""
         if self.state is ISOLATED or self.mode is Mode.DISABLED:
             return
-        self.shared = True
         self.openings = number
         self._open_for(pause, self._evidence(now, Rule.FLEET, reason))
 
@@ -286,7 +283,6 @@ class Machine:
         )  # fmt: skip
 
     def _recover(self, now: float) -> None:
-        self.shared = False
         if self.rules.ramp_up is None:
             self.close(now)
         else:
@@ -300,7 +296,6 @@ class Machine:
     def _forget_opening(self) -> None:
         self.opening = None
         self.openings = 0
-        self.shared = False
         self._pause = 0.0
 
     def _enter(self, state: State, at: float, lasted: float = 0.0) -> None:

@@ -54,7 +54,7 @@ class Told:
         self.ends.append(outcome)
 
 
-async def test_a_member_hears_of_what_is_decided_here_and_local_probes_need_no_grant(
+async def test_a_member_hears_of_what_is_decided_here_and_is_asked_before_each_probe(
     manual_clock: ManualClock,
 ) -> None:
     fleet = Told()
@@ -72,7 +72,7 @@ async def test_a_member_hears_of_what_is_decided_here_and_local_probes_need_no_g
         (State.HALF_OPEN, None),
         (State.CLOSED, None),
     ]
-    assert (fleet.claims, fleet.ends) == (0, [Outcome.FAILURE, Outcome.SUCCESS])
+    assert (fleet.claims, fleet.ends) == (2, [Outcome.FAILURE, Outcome.SUCCESS])
 
 
 async def test_a_fleets_opening_is_probed_by_its_leave_only(manual_clock: ManualClock) -> None:

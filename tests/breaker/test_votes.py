@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from mobius_infra.breaker._votes import KEPT, VOTES, Ask, Op, FleetView, step
+from mobius_infra.breaker._votes import KEPT, VOTES, Ask, FleetView, Op, step
 from mobius_infra.core import State
 from tests.servers.redis import RedisServer
 from tests.twins import run_twin
