@@ -151,7 +151,7 @@ class CircuitMember:
     def _withdraw(self) -> None:
         self._forget_opinions()
         self._voted = False
-        self._owed.append(Ask("withdraw", self._fleet.node))
+        self._owed.append(Ask("withdraw", self._fleet.node, self._generation))
         self._fleet.wake(self)
 
     def _vote(self, number: int, pause: float, reason: str) -> None:
@@ -208,23 +208,23 @@ class CircuitMember:
             # Another may have come to its place meanwhile: a vote that was taken back.
             if self._owed and self._owed[0] is ask:
                 self._owed.popleft()
-            self._apply(view, ask.generation if ask.op != "withdraw" else 0)
+            await self._take(view, ask.generation)
         if not self._doubts:
             return
         self._doubts = False
         try:
-            await self._look()
+            ask = Ask("look", generation=self._generation)
+            await self._take(await self._fleet.ask(self.key, ask), ask.generation)
         except BackendError:
             self._doubts = True
             raise
 
-    async def _look(self) -> None:
-        known = self._generation
-        view = await self._fleet.ask(self.key, Ask("look"))
-        if self._alone and view.phase == "open" and view.generation == known:
+    async def _take(self, view: FleetView, asked: int) -> None:
+        """Follow what the fleet decided, unless this node has found out better meanwhile."""
+        if self._alone and view.phase == "open" and view.generation == self._generation:
             view = await self._vouch()
         self._alone = False
-        self._apply(view, known)
+        self._apply(view, asked)
 
     async def _vouch(self) -> FleetView:
         """Claim the probe and give the success that this node had while it was alone."""
