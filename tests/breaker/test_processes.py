@@ -234,7 +234,7 @@ async def test_the_probe_of_a_process_that_is_killed_goes_to_another_when_its_le
 ) -> None:
     redis_server.flush()
     async with (
-        workers(redis_server.url, dependency, 4, 10) as fleet,
+        workers(redis_server.url, dependency, 3, 10) as fleet,
         open_backend(redis_server.url) as redis,
         Fleet(redis) as watching,
     ):
@@ -268,7 +268,7 @@ async def test_without_redis_every_process_works_alone_and_with_it_together_agai
     own_redis_server: OwnRedisServer, dependency: Dependency
 ) -> None:
     server = own_redis_server()
-    async with workers(server.url, dependency, 4, 10) as fleet:
+    async with workers(server.url, dependency, 3, 10) as fleet:
         await fleet.all_answered_again()
         server.kill()
         await fleet.all_answered_again()  # and nobody has noticed
