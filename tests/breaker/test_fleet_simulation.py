@@ -80,6 +80,10 @@ class World:
             case "storm":
                 for each in living:
                     await self.trip(each)
+            case "probe":
+                await self.nodes.clock.advance(seconds)
+                await self.begin(node)
+                await self.end(len(self.calls) - 1, "succeed")
             case "succeed" | "fail" | "cancel":
                 await self.end(which, what)
             case "cut" | "hangs" | "deaf" | "loses_answers":
@@ -168,13 +172,13 @@ class World:
 
 
 KINDS = (
-    "call", "call", "trip", "storm", "succeed", "fail", "cancel", "cut", "hangs", "deaf",
-    "loses_answers", "mend", "mend", "die", "time", "time",
+    "call", "call", "trip", "storm", "storm", "succeed", "fail", "cancel", "cut", "hangs", "deaf",
+    "loses_answers", "mend", "mend", "die", "time", "time", "probe", "probe", "probe",
 )  # fmt: skip
 SPANS = (0.3, 5.0, 10.0, 20.0, 31.0, 80.0)
 HAPPENINGS = st.lists(
     st.tuples(st.sampled_from(KINDS), st.integers(0, 20), st.sampled_from(SPANS)),
-    min_size=10,
+    min_size=30,
     max_size=60,
 )
 
