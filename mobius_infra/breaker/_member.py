@@ -37,7 +37,8 @@ class Member(Protocol):
         circuit is closed, or nobody can be asked, the answer is True, and the probe a local one.
         If it turns out to be another than was thought, the member forces the circuit and answers
         True: the permit is of an older generation then, and the breaker begins anew. If it is
-        cancelled, the permit settles as neutral.
+        cancelled or raises, no call is made, and `settled` is not called: what was claimed by then
+        is the member's to give back.
         """
         ...
 
@@ -50,5 +51,9 @@ class Fleet(Protocol):
     """Makes members."""
 
     def join(self, breaker: "CircuitBreaker") -> Member:
-        """Return the part of `breaker`; called while it is made, so it must only remember it."""
+        """Return the part of `breaker`; called while it is made, so it must only remember it.
+
+        The breaker keeps the member. The fleet keeps it weakly: the circuit of a key is forgotten
+        without a word.
+        """
         ...

@@ -12,7 +12,7 @@ from mobius_infra.breaker._state import Mode
 from mobius_infra.breaker._verdicts import ErrorTest, ResultTest, RetryAfter, Verdicts
 from mobius_infra.core import Clock, SystemClock, require
 
-ModeName = Literal["enabled", "shadow", "disabled"]
+ModeName = Mode | Literal["enabled", "shadow", "disabled"]
 
 
 class CodeOptions(TypedDict, total=False):

@@ -5,53 +5,18 @@ import asyncio
 import pytest
 
 from mobius_infra.breaker import (
-    CircuitBreaker,
     CircuitClosed,
     CircuitHalfOpened,
     CircuitOpened,
     CircuitOpenError,
     CircuitRecovering,
     Outcome,
-    Permit,
     RampUp,
     Rule,
     State,
 )
-from mobius_infra.breaker._state import Change
 from mobius_infra.testing import ManualClock
-from tests.breaker.support import DependencyError, call, fail, hear, make, state_of
-
-
-class Told:
-    """A fleet of one circuit that notes what it hears, and grants or refuses as told."""
-
-    def __init__(self) -> None:
-        self.breaker: CircuitBreaker | None = None
-        self.changes: list[tuple[State, Rule | None]] = []
-        self.ends: list[Outcome] = []
-        self.claims = 0
-        self.grant = True
-        self.gate: asyncio.Event | None = None
-        self.error: Exception | None = None
-
-    def join(self, breaker: CircuitBreaker) -> "Told":
-        self.breaker = breaker
-        return self
-
-    def changed(self, change: Change) -> None:
-        rule = None if change.opening is None else change.opening.rule
-        self.changes.append((change.after, rule))
-
-    async def claim(self, permit: Permit) -> bool:
-        self.claims += 1
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.error is not None:
-            raise self.error
-        return self.grant
-
-    def settled(self, permit: Permit, outcome: Outcome) -> None:
-        self.ends.append(outcome)
+from tests.breaker.support import DependencyError, Told, call, fail, hear, make, state_of
 
 
 async def test_a_member_hears_of_what_is_decided_here_and_is_asked_before_each_probe(
@@ -92,14 +57,16 @@ async def test_a_fleets_opening_is_probed_by_its_leave_only(manual_clock: Manual
     with pytest.raises(CircuitOpenError):
         await call(breaker)
     with pytest.raises(CircuitOpenError):
+        await breaker.call(asyncio.sleep, 0)
+    with pytest.raises(CircuitOpenError):
         async with breaker:
             raise AssertionError("not granted")
     with pytest.raises(CircuitOpenError):
         breaker.admit()  # nobody can be asked without waiting
-    assert (fleet.claims, fleet.ends, breaker.stats().rejected) == (2, [], 4)
+    assert (fleet.claims, fleet.ends, breaker.stats().rejected) == (3, [], 5)
     fleet.grant = True
     assert await call(breaker) == "answer"
-    assert (fleet.claims, fleet.ends) == (3, [Outcome.SUCCESS])
+    assert (fleet.claims, fleet.ends) == (4, [Outcome.SUCCESS])
     assert [type(each) for each in heard] == [CircuitOpened, CircuitHalfOpened, CircuitClosed]
 
 
