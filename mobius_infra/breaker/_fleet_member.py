@@ -76,7 +76,7 @@ class CircuitMember:
         _, ask = self._claim
         self._claim = None
         rules = breaker.policy.rules
-        took = self._fleet.clock.monotonic() - permit.started
+        took = max(self._fleet.clock.monotonic() - permit.started, permit.longest)
         slow = rules.slow_after is not None and took > rules.slow_after
         if outcome is Outcome.FAILURE or (slow and outcome is not Outcome.NEUTRAL):
             told = breaker.explain()

@@ -659,12 +659,13 @@ async def test_on_every_backend_a_quorum_opens_one_probes_and_all_close(
     home: str, request: pytest.FixtureRequest, tmp_path: Any
 ) -> None:
     url = f"sqlite:///{tmp_path}/fleet.db" if home == "sqlite" else request.getfixturevalue(home)
+    url = f"{url}?timeout=20&connect_timeout=20"  # for a machine that is busy with something else
     dependency = Dependency()
     async with (
         open_backend(url) as one,
         open_backend(url) as two,
-        Fleet(one, timeout=5.0) as here,
-        Fleet(two, timeout=5.0) as there,
+        Fleet(one, timeout=20.0) as here,
+        Fleet(two, timeout=20.0) as there,
     ):
         first, second = (
             CircuitBreaker("upstream", consecutive_failures=1, fleet=fleet)

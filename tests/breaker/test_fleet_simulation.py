@@ -160,9 +160,9 @@ class World:
                 node.line.mend()
         living = [node for node in self.nodes if node not in self.dead]
         for _ in range(SUCCESSES * SIZE + 2):
+            await self.nodes.clock.advance(LONGEST + LEASE)
             if self.witness.phase == "closed" and {node.state for node in living} == {"closed"}:
                 break
-            await self.nodes.clock.advance(LONGEST + LEASE)
             for node in living:
                 await self.begin(node)
                 await self.end(len(self.calls) - 1, "succeed")

@@ -17,9 +17,10 @@ NODES = st.sampled_from(["a", "b", "c", "ключ"])
 QUORUM = 2
 START = 1_700_000_000.0
 
-OPS = st.sampled_from(
-    ["look", "vote", "withdraw", "claim", "succeed", "fail", "release", "isolate", "reset", "?"]
-)
+OPS = (
+    "look", "vote", "vote", "vote", "withdraw", "claim", "claim", "claim", "succeed", "fail",
+    "release", "isolate", "reset", "?",
+)  # fmt: skip
 
 
 class Circuit:
@@ -340,16 +341,17 @@ one_server = settings(
 )
 ASKS = st.builds(
     Ask,
-    op=OPS,
+    op=st.sampled_from(OPS),
     who=NODES,
-    generation=st.sampled_from([0, 0, 1, 2]),  # steps back from the present one
-    needed=st.integers(1, 3),
+    generation=st.sampled_from([0] * 6 + [1, 2]),  # steps back from the present one
+    needed=st.sampled_from([1, 2, 2, 3]),
     number=st.integers(1, 9),
-    seconds=st.floats(0.001, 100),
-    pause=st.floats(0.001, 100),
+    seconds=st.sampled_from([5.0, 30.0]) | st.floats(0.001, 100),
+    pause=st.sampled_from([0.5, 1.0]) | st.floats(0.001, 100),
     reason=st.sampled_from(["", "5 failures in a row", "50 % gefällt nicht"]),
 )
-HISTORY = st.lists(st.tuples(ASKS, st.sampled_from([0.0, 0.125, 3.3]) | st.floats(0, 100)))
+PASSED = st.sampled_from([0.0, 0.125, 1.0, 3.3]) | st.floats(0, 100)
+HISTORY = st.lists(st.tuples(ASKS, PASSED), min_size=20, max_size=60)
 
 
 @pytest.mark.parametrize("server", ["redis_server", "valkey_server"])
