@@ -14,10 +14,13 @@ from mobius_infra.breaker._events import (
     CircuitWouldOpen,
 )
 from mobius_infra.breaker._explain import Explanation
+from mobius_infra.breaker._fleet import Fleet
+from mobius_infra.breaker._fleet_stats import FleetDegraded, FleetRestored, FleetStats
 from mobius_infra.breaker._keyed import KeyedBreaker, KeyedStats
 from mobius_infra.breaker._rules import Calls, RampUp, Rules, Seconds
 from mobius_infra.breaker._state import Mode, Opening, Outcome, Permit, Rule, State
 from mobius_infra.breaker._stats import BreakerStats
+from mobius_infra.breaker._votes import FleetView
 
 __all__ = [
     "Backoff",
@@ -34,6 +37,11 @@ __all__ = [
     "CircuitRecovering",
     "CircuitWouldOpen",
     "Explanation",
+    "Fleet",
+    "FleetDegraded",
+    "FleetRestored",
+    "FleetStats",
+    "FleetView",
     "Jitter",
     "KeyedBreaker",
     "KeyedStats",
