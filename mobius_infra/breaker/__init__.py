@@ -3,6 +3,13 @@
 from mobius_infra.breaker._backoff import Backoff, Jitter
 from mobius_infra.breaker._breaker import BreakerConfig, BreakerStats, CircuitBreaker
 from mobius_infra.breaker._budget import BudgetStats, RetryBudget, RetryBudgetSpent
+from mobius_infra.breaker._deadline import (
+    Deadline,
+    DeadlineExceededError,
+    DeadlineStats,
+    deadline,
+    remaining,
+)
 from mobius_infra.breaker._errors import CircuitOpenError
 from mobius_infra.breaker._events import (
     CircuitClosed,
@@ -11,23 +18,37 @@ from mobius_infra.breaker._events import (
     CircuitOpened,
 )
 from mobius_infra.breaker._machine import Outcome, Permit, Rules, State
+from mobius_infra.breaker._retry import Retry, RetryStats, retry
+from mobius_infra.breaker._timeout import CallTimeoutError, Timeout, TimeoutStats, timeout
 
 __all__ = [
     "Backoff",
     "BreakerConfig",
     "BreakerStats",
     "BudgetStats",
+    "CallTimeoutError",
     "CircuitBreaker",
     "CircuitClosed",
     "CircuitHalfOpened",
     "CircuitIsolated",
     "CircuitOpenError",
     "CircuitOpened",
+    "Deadline",
+    "DeadlineExceededError",
+    "DeadlineStats",
     "Jitter",
     "Outcome",
     "Permit",
+    "Retry",
     "RetryBudget",
     "RetryBudgetSpent",
+    "RetryStats",
     "Rules",
     "State",
+    "Timeout",
+    "TimeoutStats",
+    "deadline",
+    "remaining",
+    "retry",
+    "timeout",
 ]
