@@ -61,8 +61,10 @@ def call_later(clock: Clock, seconds: float, call: Callable[[], None]) -> Callab
     if isinstance(clock, SystemClock):
         return asyncio.get_running_loop().call_later(seconds, call).cancel
 
+    at = clock.monotonic() + seconds  # not from when the task comes to run
+
     async def wait() -> None:
-        await clock.sleep(seconds)
+        await clock.sleep(at - clock.monotonic())
         call()
 
     return asyncio.ensure_future(wait()).cancel
