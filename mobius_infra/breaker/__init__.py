@@ -1,4 +1,4 @@
-"""Stop asking what does not answer: the circuit breaker."""
+"""Stop asking what does not answer: the circuit breaker and its neighbours."""
 
 from mobius_infra.breaker._backoff import Backoff, Jitter
 from mobius_infra.breaker._breaker import BreakerConfig, BreakerStats, CircuitBreaker
@@ -19,6 +19,14 @@ from mobius_infra.breaker._events import (
 )
 from mobius_infra.breaker._machine import Outcome, Permit, Rules, State
 from mobius_infra.breaker._retry import Retry, RetryStats, retry
+from mobius_infra.breaker._throttle import (
+    Throttle,
+    ThrottledError,
+    ThrottleStats,
+    ThrottlingBegan,
+    ThrottlingEnded,
+    throttle,
+)
 from mobius_infra.breaker._timeout import CallTimeoutError, Timeout, TimeoutStats, timeout
 
 __all__ = [
@@ -45,10 +53,16 @@ __all__ = [
     "RetryStats",
     "Rules",
     "State",
+    "Throttle",
+    "ThrottleStats",
+    "ThrottledError",
+    "ThrottlingBegan",
+    "ThrottlingEnded",
     "Timeout",
     "TimeoutStats",
     "deadline",
     "remaining",
     "retry",
+    "throttle",
     "timeout",
 ]
