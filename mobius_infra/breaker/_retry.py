@@ -103,33 +103,16 @@ class Retry(AsyncDecorator):
         Raises:
             Exception: what the last attempt raised, itself.
         """
-        self._calls += 1
-        if self._budget is not None:
-            self._budget.request()
-        started = self._clock.monotonic() if self._rules.timed else 0.0
-        try:
-            result = await func(*args, **kwargs)
-        except Exception as error:
-            if not self._retries_error(error):
-                raise
-            again = self._again(func, args, kwargs, started, error, None)
-        else:
-            if not self._retries_result(result):
-                return result
-            again = self._again(func, args, kwargs, started, None, result)
-        answer: R = await again
-        return answer
+        return await self._bind(func)(*args, **kwargs)
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        if self._rules.timed or self._budget is not None or self._on_result is not None:
+        return wraps(func)(self._bind(func))
 
-            @wraps(func)
-            async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-                return await self.run(func, *args, **kwargs)
+    def _bind(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        """Make the function that calls `func`, without a question about what is switched off."""
+        budget, timed, now = self._budget, self._rules.timed, self._clock.monotonic
+        asks_result = self._on_result is not None
 
-            return wrapper
-
-        @wraps(func)
         async def plain(*args: P.args, **kwargs: P.kwargs) -> R:
             self._calls += 1
             try:
@@ -141,7 +124,25 @@ class Retry(AsyncDecorator):
             answer: R = await again
             return answer
 
-        return plain
+        async def full(*args: P.args, **kwargs: P.kwargs) -> R:
+            self._calls += 1
+            if budget is not None:
+                budget.request()
+            started = now() if timed else 0.0
+            try:
+                result = await func(*args, **kwargs)
+            except Exception as error:
+                if not self._retries_error(error):
+                    raise
+                again = self._again(func, args, kwargs, started, error, None)
+            else:
+                if not asks_result or not self._retries_result(result):
+                    return result
+                again = self._again(func, args, kwargs, started, None, result)
+            answer: R = await again
+            return answer
+
+        return full if timed or asks_result or budget is not None else plain
 
     # Any: results of many functions.
     async def _again(

@@ -85,7 +85,7 @@ def present_task() -> asyncio.Task[Any]:
 # Any, below: what an awaitable yields to the event loop is between the two of them.
 def as_coroutine(awaitable: Awaitable[R]) -> Coroutine[Any, Any, R]:
     """Return what can be driven by hand; only a wrapped foreign awaitable is not one already."""
-    return awaitable if isinstance(awaitable, types.CoroutineType) else _await(awaitable)
+    return awaitable if type(awaitable) is types.CoroutineType else _await(awaitable)
 
 
 async def _await(awaitable: Awaitable[R]) -> R:

@@ -151,15 +151,7 @@ class Throttle(AsyncDecorator):
         Raises:
             ThrottledError: if not.
         """
-        self.admit()
-        try:
-            result = await func(*args, **kwargs)
-        except BaseException as error:
-            self._settle_error(error)
-            raise
-        refused = self._on_result is not None and says_yes("on_result", self._on_result, result)
-        self.settle(accepted=not refused)
-        return result
+        return await self._bind(func)(*args, **kwargs)
 
     def stats(self) -> ThrottleStats:
         """Return the numbers as they are now."""
@@ -171,11 +163,23 @@ class Throttle(AsyncDecorator):
         )
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        @wraps(func)
-        async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            return await self.run(func, *args, **kwargs)
+        return wraps(func)(self._bind(func))
 
-        return wrapper
+    def _bind(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        refuses = self._on_result
+
+        async def throttled(*args: P.args, **kwargs: P.kwargs) -> R:
+            self.admit()
+            try:
+                result = await func(*args, **kwargs)
+            except BaseException as error:
+                self._settle_error(error)
+                raise
+            refused = refuses is not None and says_yes("on_result", refuses, result)
+            self.settle(accepted=not refused)
+            return result
+
+        return throttled
 
     def _probability(self) -> float:
         ring = self._ring

@@ -1,8 +1,7 @@
 """Give up on a call that takes too long; free for a call that does not wait."""
 
 import asyncio
-import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import wraps
 from types import TracebackType
@@ -71,42 +70,42 @@ class Timeout(AsyncDecorator):
             CallTimeoutError: if it took longer.
             DeadlineExceededError: if the deadline around came first.
         """
-        return await self._bounded(as_coroutine(func(*args, **kwargs)))
+        return await self._bind(func)(*args, **kwargs)
 
     def stats(self) -> TimeoutStats:
         """Return the numbers as they are now."""
         return TimeoutStats(calls=self._calls, expired=self._expired)
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        @wraps(func)
-        async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            return await self._bounded(as_coroutine(func(*args, **kwargs)))
+        return wraps(func)(self._bind(func))
 
-        return wrapper
+    def _bind(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        now = self._clock.monotonic
 
-    # Any: what the coroutine yields to the event loop.
-    @types.coroutine
-    def _bounded(self, coroutine: Coroutine[Any, Any, R]) -> Generator[Any, Any, R]:
-        """Drive the first step by hand: only a coroutine that waits after it needs a timer."""
-        self._calls += 1
-        task = present_task()
-        cancelling, started = task.cancelling(), self._clock.monotonic()
-        try:
-            waits_for = coroutine.send(None)
-        except StopIteration as done:
-            result: R = done.value
+        async def bounded(*args: P.args, **kwargs: P.kwargs) -> R:
+            task = present_task()
+            self._calls += 1
+            cancelling, started = task.cancelling(), now()
+            coroutine = as_coroutine(func(*args, **kwargs))
+            # The first step is driven by hand: only what waits after it needs a timer.
+            try:
+                waits_for = coroutine.send(None)
+            except StopIteration as done:
+                result: R = done.value
+                return result
+            scope = Scope(task, cancelling)
+            make_error = self._arm(scope, self.seconds - (now() - started))
+            try:
+                result = await resume(coroutine, waits_for)
+            except BaseException as error:
+                if scope.leave(error):
+                    self._expired += 1
+                    raise make_error() from error
+                raise
+            scope.leave(None)
             return result
-        scope = Scope(task, cancelling)
-        make_error = self._arm(scope, self.seconds - (self._clock.monotonic() - started))
-        try:
-            result = yield from resume(coroutine, waits_for)
-        except BaseException as error:
-            if scope.leave(error):
-                self._expired += 1
-                raise make_error() from error
-            raise
-        scope.leave(None)
-        return result
+
+        return bounded
 
     def _arm(self, scope: Scope, seconds: float) -> "MakeError":
         """Arm for `seconds`, or for what the deadline around leaves if that is less.

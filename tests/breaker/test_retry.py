@@ -55,6 +55,10 @@ class Flaky:
         return "answer"
 
 
+class FullError(Rejected):
+    """A rejection that a user may name."""
+
+
 @pytest.fixture
 def manual_clock() -> ManualClock:
     return ManualClock(auto_jump=True)
@@ -129,9 +133,9 @@ async def test_another_error_ends_the_retrying(again: Make, manual_clock: Manual
         (lambda error: "busy" in str(error), ValueError("gone"), 1),
         (Exception, Rejected("no", name="n", retry_after=1.0), 1),
         (lambda _: True, Rejected("no", name="n", retry_after=1.0), 1),
-        (Rejected, CircuitOpenError("b", "open", 1.0), 3),
-        ((ConnectionError, CircuitOpenError), CircuitOpenError("b", "open", 1.0), 3),
-        ((Exception, CircuitOpenError), Rejected("no", name="n", retry_after=1.0), 1),
+        (Rejected, FullError("full", name="n", retry_after=1.0), 3),
+        ((ConnectionError, FullError), FullError("full", name="n", retry_after=1.0), 3),
+        ((Exception, FullError), Rejected("no", name="n", retry_after=1.0), 1),
         (
             ConnectionError,
             ExceptionGroup("all", [ConnectionError(), ExceptionGroup("in", [ConnectionError()])]),
