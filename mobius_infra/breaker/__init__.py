@@ -19,6 +19,7 @@ from mobius_infra.breaker._events import (
 )
 from mobius_infra.breaker._machine import Outcome, Permit, Rules, State
 from mobius_infra.breaker._retry import Retry, RetryStats, retry
+from mobius_infra.breaker._retry_config import RetryConfig
 from mobius_infra.breaker._throttle import (
     Throttle,
     ThrottledError,
@@ -50,6 +51,7 @@ __all__ = [
     "Retry",
     "RetryBudget",
     "RetryBudgetSpent",
+    "RetryConfig",
     "RetryStats",
     "Rules",
     "State",

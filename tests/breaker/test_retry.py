@@ -23,6 +23,7 @@ from mobius_infra.breaker import (
     DeadlineExceededError,
     Retry,
     RetryBudget,
+    RetryConfig,
     RetryStats,
     deadline,
     retry,
@@ -657,6 +658,23 @@ def test_it_prints_what_it_is() -> None:
         "Retry('prices', 3 attempts, wait=Backoff(first=1.0, most=60.0, factor=2.0, jitter='none'))"
     )
     assert "stop_after_delay" in repr(retry(ConnectionError, stop=tenacity.stop_after_delay(5)))
+
+
+async def test_it_is_built_from_settings(manual_clock: ManualClock) -> None:
+    settings = {"name": "prices", "attempts": 4, "wait": {"first": 2.0, "jitter": "none"}}
+    config = RetryConfig.load({**settings, "within": 20, "retry_after_max": 9})
+    policy = retry(ConnectionError, clock=manual_clock, **config.options())
+    flaky = Flaky(manual_clock, *[ConnectionError()] * 9)
+    with pytest.raises(ConnectionError):
+        await policy.run(flaky)
+    assert flaky.called == [0, 2, 6, 14]
+    assert policy.name == "prices"
+    plain = retry(ConnectionError, **RetryConfig().options())
+    assert repr(plain) == repr(retry(ConnectionError))
+    with pytest.raises(ConfigurationError, match="attemps is 3"):
+        RetryConfig.load({"attemps": 3})
+    with pytest.raises(ConfigurationError, match="first is -1"):
+        RetryConfig.load({"wait": {"first": -1}})
 
 
 async def _async_stop(state: object) -> bool:
