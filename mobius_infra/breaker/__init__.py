@@ -1,8 +1,9 @@
 """Stop asking what does not answer: the circuit breaker and its neighbours."""
 
 from mobius_infra.breaker._backoff import Backoff, Jitter
-from mobius_infra.breaker._breaker import BreakerConfig, BreakerStats, CircuitBreaker
+from mobius_infra.breaker._breaker import CircuitBreaker
 from mobius_infra.breaker._budget import BudgetStats, RetryBudget, RetryBudgetSpent
+from mobius_infra.breaker._config import BreakerConfig
 from mobius_infra.breaker._deadline import (
     Deadline,
     DeadlineExceededError,
@@ -13,13 +14,20 @@ from mobius_infra.breaker._deadline import (
 from mobius_infra.breaker._errors import CircuitOpenError
 from mobius_infra.breaker._events import (
     CircuitClosed,
+    CircuitEvent,
     CircuitHalfOpened,
     CircuitIsolated,
     CircuitOpened,
+    CircuitRecovering,
+    CircuitWouldOpen,
 )
-from mobius_infra.breaker._machine import Outcome, Permit, Rules, State
+from mobius_infra.breaker._explain import Explanation
+from mobius_infra.breaker._keyed import KeyedBreaker, KeyedStats
 from mobius_infra.breaker._retry import Retry, RetryStats, retry
 from mobius_infra.breaker._retry_config import RetryConfig
+from mobius_infra.breaker._rules import Calls, RampUp, Rules, Seconds
+from mobius_infra.breaker._state import Mode, Opening, Outcome, Permit, Rule, State
+from mobius_infra.breaker._stats import BreakerStats
 from mobius_infra.breaker._throttle import (
     Throttle,
     ThrottledError,
@@ -36,24 +44,36 @@ __all__ = [
     "BreakerStats",
     "BudgetStats",
     "CallTimeoutError",
+    "Calls",
     "CircuitBreaker",
     "CircuitClosed",
+    "CircuitEvent",
     "CircuitHalfOpened",
     "CircuitIsolated",
     "CircuitOpenError",
     "CircuitOpened",
+    "CircuitRecovering",
+    "CircuitWouldOpen",
     "Deadline",
     "DeadlineExceededError",
     "DeadlineStats",
+    "Explanation",
     "Jitter",
+    "KeyedBreaker",
+    "KeyedStats",
+    "Mode",
+    "Opening",
     "Outcome",
     "Permit",
+    "RampUp",
     "Retry",
     "RetryBudget",
     "RetryBudgetSpent",
     "RetryConfig",
     "RetryStats",
+    "Rule",
     "Rules",
+    "Seconds",
     "State",
     "Throttle",
     "ThrottleStats",
