@@ -1,6 +1,5 @@
 """Give up on a call that takes too long; free for a call that does not wait."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import wraps
@@ -9,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from mobius_infra.breaker._checks import require_seconds
 from mobius_infra.breaker._deadline import DeadlineExceededError, present
+from mobius_infra.breaker._entered import Entered
 from mobius_infra.breaker._scope import Scope, as_coroutine, present_task, resume
 from mobius_infra.core import (
     AsyncDecorator,
@@ -59,8 +59,7 @@ class Timeout(AsyncDecorator):
         self.seconds = seconds
         self.events = Events()  # the error says it all: nothing is emitted
         self._clock = clock or SystemClock()
-        # `async with` in many tasks at once: each leaves what it entered itself.
-        self._entered: dict[asyncio.Task[Any], list[tuple[Scope, MakeError]]] = {}
+        self._entered = Entered[tuple[Scope, MakeError]]()
         self._calls = self._expired = 0
 
     async def run(self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -124,7 +123,7 @@ class Timeout(AsyncDecorator):
         self._calls += 1
         scope = Scope(task, task.cancelling())
         make_error = self._arm(scope, self.seconds)
-        self._entered.setdefault(task, []).append((scope, make_error))
+        self._entered.push((scope, make_error))
 
     async def __aexit__(
         self,
@@ -132,10 +131,7 @@ class Timeout(AsyncDecorator):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        task = present_task()
-        scope, make_error = self._entered[task].pop()
-        if not self._entered[task]:
-            del self._entered[task]
+        scope, make_error = self._entered.pop()
         if scope.leave(error):
             self._expired += 1
             raise make_error() from error

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from math import inf
 from typing import Any
 
@@ -82,7 +82,7 @@ async def test_it_is_kept(within: Make, manual_clock: ManualClock) -> None:
         with pytest.raises(DeadlineExceededError, match=r"^deadline 'answer' of 2 s passed$"):
             await task
     assert limit.stats() == DeadlineStats(calls=2, exceeded=2)
-    assert not limit._entered
+    assert not limit._entered._stacks
     assert manual_clock.sleepers == 0
 
 
@@ -165,6 +165,27 @@ async def test_begun_too_late_nothing_that_waits_gets_far(
     await manual_clock.advance(0)
     with pytest.raises(DeadlineExceededError):
         await task
+
+
+async def test_a_block_of_a_generator_may_be_left_by_another_task(
+    within: Make, manual_clock: ManualClock
+) -> None:
+    limit = within(2)
+
+    async def items() -> AsyncGenerator[int, None]:
+        async with limit:
+            yield 1
+
+    given = items()
+
+    async def first() -> int:
+        return await anext(given)
+
+    assert await asyncio.create_task(first()) == 1
+    await given.aclose()
+    await manual_clock.advance(5)
+    assert manual_clock.sleepers == 0
+    assert not limit._entered._stacks
 
 
 def test_it_prints_what_it_is() -> None:
