@@ -160,9 +160,9 @@ def deadline(seconds: float, *, name: str = "deadline", clock: Clock | None = No
         @deadline(2.0)
         async def handle(update: Update) -> None: ...
 
-    `retry`, `timeout` and `hedge` inside it begin nothing that would end too late; `remaining()`
-    tells anyone else, for a header or a driver's own time-out. Inside another deadline it can only
-    shorten it.
+    Inside it `retry` begins no pause that would end too late, and `timeout` takes no longer;
+    `remaining()` tells anyone else, for a header or a driver's own time-out. Inside another
+    deadline it can only shorten it.
 
     It is carried by a context variable, so a task that is started inside inherits it. That task is
     told, not cancelled: whoever started it must end it, as `asyncio.TaskGroup` does. A task that is

@@ -1,4 +1,4 @@
-"""Give up on a call that takes too long; free for a call that does not wait."""
+"""Give up on a call that takes too long, without a timer for one that does not wait."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -154,8 +154,8 @@ def timeout(seconds: float, *, name: str = "timeout", clock: Clock | None = None
 
     It behaves as `asyncio.timeout`: what is inside is cancelled, and only that cancellation becomes
     a `TimeoutError`. One that came from outside passes, also when both came at once. The decorated
-    call is cheaper: no timer is armed until it waits for something, and a value that is there at
-    once costs nothing. Inside a `deadline` it takes what is left if that is less.
+    call is cheaper: no timer is armed until it waits for something. Inside a `deadline` it takes
+    what is left if that is less.
 
     Args:
         seconds: how long it may take.

@@ -100,7 +100,7 @@ async def test_the_last_error_is_raised_itself_with_a_note(
     with pytest.raises(ConnectionError, match="3") as caught:
         await policy.run(Flaky(manual_clock, *errors))
     assert caught.value is errors[2]
-    assert caught.value.__notes__ == ["retry 'prices' made 3 attempts: no attempt is left"]
+    assert caught.value.__notes__ == ["retry 'prices' gave up at attempt 3: no attempt is left"]
     assert caught.value.__context__ is None
     assert reasons(policy) == {"attempts": 1}
 
@@ -120,7 +120,9 @@ async def test_another_error_ends_the_retrying(again: Make, manual_clock: Manual
     flaky = Flaky(manual_clock, ConnectionError(1), KeyError("k"))
     with pytest.raises(KeyError) as caught:
         await policy.run(flaky)
-    assert caught.value.__notes__ == ["retry 'retry' made 2 attempts: this error is not retried"]
+    assert caught.value.__notes__ == [
+        "retry 'retry' gave up at attempt 2: this error is not retried"
+    ]
     assert reasons(policy) == {"permanent": 1}
 
 
@@ -395,7 +397,9 @@ async def test_no_pause_is_begun_that_would_end_after_the_deadline(
     # A pause of 4 s from 3 s on would end at the deadline: no time is left for the attempt.
     assert flaky.called == [0, 1, 3]
     assert manual_clock.monotonic() == 3
-    assert caught.value.__notes__ == ["retry 'retry' made 3 attempts: the next would come too late"]
+    assert caught.value.__notes__ == [
+        "retry 'retry' gave up at attempt 3: the next would come too late"
+    ]
     assert reasons(policy) == {"deadline": 1}
 
 
@@ -446,7 +450,7 @@ async def test_the_budget_bounds_all_who_share_it(again: Make, manual_clock: Man
     with pytest.raises(ConnectionError) as caught:
         await one.run(Flaky(manual_clock, spent))
     assert caught.value is spent
-    assert spent.__notes__ == ["retry 'retry' made 1 attempts: the retry budget is spent"]
+    assert spent.__notes__ == ["retry 'retry' gave up at attempt 1: the retry budget is spent"]
 
 
 async def test_nothing_is_withdrawn_for_a_retry_that_is_not_made(
@@ -493,6 +497,25 @@ async def test_a_cancellation_that_a_callee_made_an_error_of_is_not_retried(
     task.cancel()
     with pytest.raises(ConnectionError):
         await task
+    assert called == 1
+
+
+async def test_a_cancellation_that_a_callee_swallowed_is_not_retried(
+    again: Make, manual_clock: ManualClock
+) -> None:
+    called = 0
+
+    async def swallows_it() -> str:
+        nonlocal called
+        called += 1
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "busy"
+
+    task = asyncio.create_task(again(on_result=lambda _: True).run(swallows_it))
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == "busy"
     assert called == 1
 
 
