@@ -134,7 +134,7 @@ class CircuitBreaker(StreamDecorator):
         self.policy = policy
         self._monotonic = policy.clock.monotonic
         self._machine = Machine(policy.rules, policy.draw, policy.mode, self._monotonic())
-        self._entered: Entered | None = None
+        self._entered: Entered[Permit] | None = None
         self._announcing = False
         self._moved = moved
         self._member = None if policy.fleet is None else policy.fleet.join(self)
