@@ -13,9 +13,6 @@ PROBE = 50
 """Calls that the baseline is the mean of: its error is a seventh of the spread of one call.
 Fewer where the limit is small, down to a window, or measuring would take too long."""
 
-DRAIN = 5
-"""Calls after which it is looked again whether those from before a measurement have ended."""
-
 DRAINED = 0.25
 """Share of the limit that is in force while the baseline is measured.
 
@@ -60,7 +57,7 @@ class Control:
         self.found = float(initial)
         self.baseline = self.rtt = 0.0
         self.probing = algorithm.needs_baseline  # nothing is known yet
-        self._draining = False
+        self._draining = self.probing
         self._drained_at = 0.0
         self._probe_at = inf
 
@@ -75,7 +72,7 @@ class Control:
     def window(self) -> int:
         """Calls after which the next step is due."""
         if self._draining:
-            return DRAIN
+            return self.limit  # the first to end are the short ones: they are no fair sample
         if self.probing:
             return min(PROBE, max(WINDOW, 10 * self.limit))
         return max(WINDOW, int(self.found))

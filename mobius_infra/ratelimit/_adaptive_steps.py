@@ -89,29 +89,32 @@ class Vegas:
 
     Of `limit` calls in flight, `limit * (1 - baseline / rtt)` wait somewhere. Fewer than `low`
     times log10(limit): grow; more than `high` times: shrink (Brakmo and Peterson, 1995, with
-    the bounds of Netflix's concurrency-limits). For calls of even latency; the steadiest.
+    the bounds of Netflix's concurrency-limits). For calls of even latency: it moves by small steps.
 
     Attributes:
         low: calls in the queue, for each decade of the limit, below which it grows.
         high: above which it shrinks.
+        backoff: what the limit is multiplied by when a call was dropped.
     """
 
     needs_baseline: ClassVar[bool] = True
 
     low: float = 3.0
     high: float = 6.0
+    backoff: float = 0.9
 
     def __post_init__(self) -> None:
         """Refuse what can't work."""
         require_positive("low", self.low, "calls")
         require_positive("high", self.high, "calls")
         require(self.low < self.high, "high", self.high, f"above low, {self.low:g}")
+        require_between("backoff", self.backoff, 0.1, BACKOFF_MOST)
 
     def step(self, limit: float, baseline: float, sample: Sample) -> float:
         """Return the next limit."""
-        unit = max(1.0, log10(limit))
         if sample.dropped:
-            return limit - unit
+            return limit * self.backoff
+        unit = max(1.0, log10(limit))
         queued = limit * (1 - baseline / sample.rtt)
         if queued <= unit:
             return limit + self.high * unit  # nothing queues: far below capacity

@@ -5,6 +5,9 @@ from collections import deque
 PRIORITIES = ("background", "normal", "critical")
 """In the order in which they are shed."""
 
+STEEPEST = 10.0
+"""How far above 1 a load counts: one value that is out of all proportion is no reason to panic."""
+
 
 class Level:
     """How far shedding has gone: 0 sheds nothing, 1 all background, 2 all normal too, 3 everything.
@@ -33,7 +36,7 @@ class Level:
         # A load that was not looked at for long says nothing about the time between.
         steps = min(now - since, 1.0) / self._ramp
         if load > 1:
-            self.value = min(self.value + steps * min(load - 1, 1.0), 3.0)
+            self.value = min(self.value + steps * min(load - 1, STEEPEST), 3.0)
         elif load < self._resume:
             self.value = max(self.value - steps * (self._resume - load) / self._resume, 0.0)
         return self.value
@@ -58,7 +61,7 @@ class Capacity:
 
     __slots__ = ("_best_latency", "_best_rate", "_buckets", "_count", "_since", "_total", "_width")
 
-    def __init__(self, width: float = 0.5, buckets: int = 20) -> None:
+    def __init__(self, width: float = 0.1, buckets: int = 100) -> None:
         self._width = width
         self._buckets: deque[tuple[float, float]] = deque(maxlen=buckets)
         self._since: float | None = None
