@@ -15,7 +15,6 @@ from mobius_infra.core import (
     Events,
     Stats,
     SystemClock,
-    compile_key,
     counter,
     gauge,
     require,
@@ -24,6 +23,7 @@ from mobius_infra.ratelimit._adaptive_control import Control
 from mobius_infra.ratelimit._adaptive_steps import Aimd, Algorithm, Gradient2, Sample, Vegas
 from mobius_infra.ratelimit._fair_queue import FairQueue
 from mobius_infra.ratelimit._overload_checks import (
+    compile_reader,
     require_between,
     require_count,
     require_name,
@@ -210,15 +210,12 @@ class AdaptiveLimiter(AsyncDecorator):
 
     def release(self, started: float) -> None:
         """End a call that succeeded: its latency counts."""
-        self._succeeded += 1
-        self._total += self._clock.monotonic() - started
-        self._end()
+        self._settle(self._clock.monotonic() - started)
 
     def drop(self) -> None:
         """End a call that was a victim of overload."""
-        self._dropped += 1
         self._drops += 1
-        self._end()
+        self._settle(0.0)
 
     def forget(self) -> None:
         """End a call that says nothing: the slot is free, and that is all."""
@@ -229,8 +226,8 @@ class AdaptiveLimiter(AsyncDecorator):
         """Return the numbers as they are now."""
         slots, control = self._slots, self._control
         return AdaptiveLimiterStats(
-            succeeded=self._succeeded,
-            dropped=self._dropped,
+            succeeded=self._succeeded + self._count - self._drops,
+            dropped=self._dropped + self._drops,
             neutral=self._neutral,
             waited=slots.waited,
             rejected=self._rejected,
@@ -242,8 +239,10 @@ class AdaptiveLimiter(AsyncDecorator):
         )
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        slots, monotonic, dropped_if = self._slots, self._clock.monotonic, self._dropped_if
-        tenant_of = nobody if self._tenant is None else compile_key(self._tenant, func)
+        slots, monotonic, settle = self._slots, self._clock.monotonic, self._settle
+        tenant_of = nobody if self._tenant is None else compile_reader("tenant", self._tenant, func)
+        if self._dropped_if is not None:
+            return self._wrap_judging(func, tenant_of, self._dropped_if)
 
         @wraps(func)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -254,7 +253,28 @@ class AdaptiveLimiter(AsyncDecorator):
                 started = await self.acquire(tenant_of(*args, **kwargs))
             try:
                 result = await func(*args, **kwargs)
-                dropped = dropped_if is not None and dropped_if(result)
+            except BaseException as error:
+                self._fail(error)
+                raise
+            settle(monotonic() - started)
+            return result
+
+        return wrapper
+
+    def _wrap_judging(
+        self,
+        func: Callable[P, Awaitable[R]],
+        tenant_of: Callable[..., str],
+        dropped_if: Callable[[Any], bool],
+    ) -> Callable[P, Coroutine[Any, Any, R]]:
+        """Wrap as `_wrap` does, and look at the results."""
+
+        @wraps(func)
+        async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            started = await self.acquire(tenant_of(*args, **kwargs))
+            try:
+                result = await func(*args, **kwargs)
+                dropped = dropped_if(result)
             except BaseException as error:
                 self._fail(error)
                 raise
@@ -277,10 +297,11 @@ class AdaptiveLimiter(AsyncDecorator):
         self._total = 0.0
         self._window = self._control.window
 
-    def _end(self) -> None:
-        """End a call that says something."""
+    def _settle(self, seconds: float) -> None:
+        """End a call that says something: how long it took, or nothing if it was dropped."""
         slots = self._slots
         self._count += 1
+        self._total += seconds
         if slots.inflight > self._peak:  # noqa: PLR1730 - a call of `max` costs more
             self._peak = slots.inflight
         if self._count >= self._window:
@@ -289,6 +310,8 @@ class AdaptiveLimiter(AsyncDecorator):
 
     def _close_window(self) -> None:
         succeeded = self._count - self._drops
+        self._succeeded += succeeded
+        self._dropped += self._drops
         rtt = self._total / succeeded if succeeded else 0.0
         now = self._clock.monotonic()
         limit = self._control.step(Sample(rtt, self._peak, self._drops, now))

@@ -13,13 +13,17 @@ from mobius_infra.core import (
     Events,
     Stats,
     SystemClock,
-    compile_key,
     counter,
     gauge,
 )
 from mobius_infra.ratelimit._fair_codel import Codel
 from mobius_infra.ratelimit._fair_queue import FairQueue
-from mobius_infra.ratelimit._overload_checks import require_between, require_count, require_name
+from mobius_infra.ratelimit._overload_checks import (
+    compile_reader,
+    require_between,
+    require_count,
+    require_name,
+)
 from mobius_infra.ratelimit._overload_errors import ConcurrencyLimitError, Reason
 from mobius_infra.ratelimit._slots import Slots, Waiter
 
@@ -175,7 +179,7 @@ class FairLimiter(AsyncDecorator):
         )
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        slots, tenant_of = self._slots, compile_key(self._tenant, func)
+        slots, tenant_of = self._slots, compile_reader("tenant", self._tenant, func)
 
         @wraps(func)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,9 +1,10 @@
-"""What a setting may be: `True` is no number, NaN lies in no range."""
+"""What settings may be: `True` is no number, NaN lies in no range."""
 
+from collections.abc import Callable
 from math import inf
 from typing import TypeGuard
 
-from mobius_infra.core import require
+from mobius_infra.core import ConfigurationError, compile_key, require
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -27,6 +28,20 @@ def require_between(field: str, value: object, low: float, high: float) -> None:
 def require_positive(field: str, value: object, unit: str) -> None:
     """Refuse what is not a finite number above 0."""
     require(is_number(value) and value > 0, field, value, f"a positive number of {unit}")
+
+
+def compile_reader(
+    field: str, template: str | Callable[..., str], func: Callable[..., object]
+) -> Callable[..., str]:
+    """Compile what reads something from a call of `func`, as `compile_key` does.
+
+    Raises:
+        ConfigurationError: naming `field`, if the template can't be read from such a call.
+    """
+    try:
+        return compile_key(template, func)
+    except ConfigurationError as error:
+        raise ConfigurationError(field, error.value, error.allowed) from error
 
 
 def require_name(name: str) -> None:

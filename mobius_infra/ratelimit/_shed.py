@@ -15,13 +15,13 @@ from mobius_infra.core import (
     Events,
     Stats,
     SystemClock,
-    compile_key,
     counter,
     gauge,
     require,
     state,
 )
 from mobius_infra.ratelimit._overload_checks import (
+    compile_reader,
     require_between,
     require_name,
     require_positive,
@@ -236,7 +236,7 @@ class LoadShedder(AsyncDecorator):
     ) -> Callable[P, Coroutine[Any, Any, R]]:
         if not callable(priority) and priority in RANKS:
             return self._wrap_rank(func, RANKS[priority])
-        priority_of = compile_key(priority, func)
+        priority_of = compile_reader("priority", priority, func)
         ranked = [self._wrap_rank(func, rank) for rank in RANKS.values()]
 
         @wraps(func)
