@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Literal, Protocol
 from mobius_infra.core import Clock, ConfigurationError, SystemClock
 from mobius_infra.ratelimit._overload_checks import require_positive
 from mobius_infra.ratelimit._signals_cgroup import Cgroup
+
+_SOME = re.compile(r"^some avg10=(\d+\.\d+)", re.MULTILINE)
 
 
 class Signal(Protocol):
@@ -238,11 +241,10 @@ def read_pressure(text: str) -> float:
     Raises:
         ValueError: if the text says something else.
     """
-    for line in text.splitlines():
-        kind, *pairs = line.split()
-        if kind == "some":
-            return float(dict(pair.split("=") for pair in pairs)["avg10"]) / 100
-    raise ValueError(text)
+    found = _SOME.search(text)
+    if found is None:
+        raise ValueError(text)
+    return float(found[1]) / 100
 
 
 def resident_bytes() -> int:
