@@ -13,7 +13,16 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Protocol
 
-from mobius_infra.ratelimit import AdaptiveLimiter, LoadShedder, LoadShedError
+from mobius_infra.ratelimit import (
+    AdaptiveLimiter,
+    Aimd,
+    Algorithm,
+    Gradient2,
+    LoadShedder,
+    LoadShedError,
+    Priority,
+    Vegas,
+)
 from mobius_infra.testing import ManualClock
 
 WORKERS = 10
@@ -29,7 +38,7 @@ WARM_UP = 5.0
 class Guard(Protocol):
     """What decides which calls are made."""
 
-    def enter(self) -> float | None: ...
+    def enter(self, priority: Priority) -> float | None: ...
 
     def answered(self, token: float) -> None: ...
 
@@ -37,7 +46,7 @@ class Guard(Protocol):
 
 
 class NoGuard:
-    def enter(self) -> float | None:
+    def enter(self, priority: Priority) -> float | None:
         return 0.0
 
     def answered(self, token: float) -> None:
@@ -51,9 +60,12 @@ class Limited:
     """Calls through an adaptive limiter."""
 
     def __init__(self, limiter: AdaptiveLimiter) -> None:
-        self.enter = limiter.try_acquire
+        self.limiter = limiter
         self.answered = limiter.release
         self.timed_out = limiter.drop
+
+    def enter(self, priority: Priority) -> float | None:
+        return self.limiter.try_acquire()
 
 
 class Shed:
@@ -63,14 +75,27 @@ class Shed:
         self.shedder = shedder
         self.answered = shedder.release
 
-    def enter(self) -> float | None:
+    def enter(self, priority: Priority) -> float | None:
         try:
-            return self.shedder.admit()
+            return self.shedder.admit(priority)
         except LoadShedError:
             return None
 
     def timed_out(self) -> None:
         self.shedder.release(None)
+
+
+class QueueDelay:
+    """The signal of the server's own process: how long what is next in its queue has waited."""
+
+    name = "queue delay"
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+
+    def value(self) -> float:
+        queue = self.world.queue
+        return (self.world.clock.monotonic() - queue[0].began) / SERVICE if queue else 0.0
 
 
 @dataclass
@@ -99,6 +124,7 @@ class Result:
 class Call:
     began: float
     attempt: int
+    priority: Priority
     token: float
     over: bool = False
 
@@ -106,11 +132,9 @@ class Call:
 class World:
     """Clients, a guard, and the server behind it."""
 
-    def __init__(
-        self, clock: ManualClock, guard: Guard, load: float, *, seconds: float, seed: int
-    ) -> None:
-        self.clock = clock
-        self.guard = guard
+    def __init__(self, load: float, *, seconds: float, seed: int = 1) -> None:
+        self.clock = ManualClock()
+        self.guard: Guard = NoGuard()
         self.rate = load * CAPACITY
         self.end = WARM_UP + seconds
         self.result = Result(seconds)
@@ -119,7 +143,7 @@ class World:
         self.order = count()
         self.queue: deque[Call] = deque()
         self.idle = WORKERS
-        self.service = SERVICE
+        self.priorities: tuple[Priority, ...] = ("normal",)
 
     def after(self, seconds: float, then: Callable[..., None], *args: object) -> None:
         at = self.clock.monotonic() + seconds
@@ -141,35 +165,35 @@ class World:
 
     def arrive(self) -> None:
         self.after(self.chance.expovariate(self.rate), self.arrive)
-        self.attempt(1)
+        self.attempt(1, self.chance.choice(self.priorities))
 
-    def attempt(self, number: int) -> None:
-        token = self.guard.enter()
+    def attempt(self, number: int, priority: Priority) -> None:
+        token = self.guard.enter(priority)
         if token is None:
             self.result.refused += self.counts
-            self.again(number)
+            self.again(number, priority)
             return
-        call = Call(self.clock.monotonic(), number, token)
+        call = Call(self.clock.monotonic(), number, priority, token)
         self.after(TIMEOUT, self.give_up, call)
         self.queue.append(call)
         self.work()
 
-    def again(self, number: int) -> None:
+    def again(self, number: int, priority: Priority) -> None:
         if number < ATTEMPTS:
-            self.after(self.chance.uniform(0.05, 0.15), self.attempt, number + 1)
+            self.after(self.chance.uniform(0.05, 0.15), self.attempt, number + 1, priority)
 
     def give_up(self, call: Call) -> None:
         if not call.over:
             call.over = True
             self.result.timed_out += self.counts
             self.guard.timed_out()
-            self.again(call.attempt)
+            self.again(call.attempt, call.priority)
 
     def work(self) -> None:
         while self.idle and self.queue:
             self.idle -= 1
             # Half of it is always needed, half is as it comes.
-            seconds = self.service * (0.5 + self.chance.expovariate(2))
+            seconds = SERVICE * (0.5 + self.chance.expovariate(2))
             self.after(seconds, self.finish, self.queue.popleft())
 
     def finish(self, call: Call) -> None:
@@ -180,3 +204,40 @@ class World:
                 self.result.latencies.append(self.clock.monotonic() - call.began)
             self.guard.answered(call.token)
         self.work()
+
+
+def unguarded(world: World) -> None:
+    """Let everything through."""
+
+
+def shedding(world: World) -> None:
+    """Shed by the queue of the server."""
+    draw = random.Random(2).random
+    signals = [QueueDelay(world)]
+    world.guard = Shed(LoadShedder("shedder", signals, clock=world.clock, draw=draw))
+
+
+def limited_by(algorithm: Algorithm) -> Callable[[World], None]:
+    """Return what puts an adaptive limiter before the server."""
+
+    def guard(world: World) -> None:
+        draw = random.Random(2).random
+        world.guard = Limited(AdaptiveLimiter("x", algorithm, clock=world.clock, draw=draw))
+
+    return guard
+
+
+GUARDS: dict[str, Callable[[World], None]] = {
+    "unguarded": unguarded,
+    "Gradient2": limited_by(Gradient2()),
+    "Vegas": limited_by(Vegas()),
+    "Aimd": limited_by(Aimd(timeout=2 * SERVICE)),
+    "LoadShedder": shedding,
+}
+
+
+def simulate(guard: str, load: float, *, seconds: float = 30.0, seed: int = 1) -> Result:
+    """Offer `load` times the capacity to a server behind a guard."""
+    world = World(load, seconds=seconds, seed=seed)
+    GUARDS[guard](world)
+    return world.run()
