@@ -20,7 +20,8 @@ class Codel:
     """
 
     __slots__ = (
-        "_count", "_drop_at", "_dropping", "_interval", "_last_count", "_standing_at", "_target",
+        "_count", "_drop_at", "_dropped", "_dropping", "_interval", "_last_count", "_standing_at",
+        "_target",
     )  # fmt: skip
 
     def __init__(self, target: float = 0.005, interval: float = 0.1) -> None:
@@ -31,6 +32,7 @@ class Codel:
         self._interval = interval
         self._standing_at: float | None = None  # when the queue will have stood for an interval
         self._dropping = False
+        self._dropped = False  # the last one, within a series
         self._drop_at = 0.0
         self._count = self._last_count = 0
 
@@ -44,7 +46,7 @@ class Codel:
         """
         if waited < self._target or last:
             self._standing_at = None
-            self._dropping = False
+            self._dropping = self._dropped = False
             return False
         if self._standing_at is None:
             self._standing_at = now + self._interval
@@ -54,11 +56,11 @@ class Codel:
         if not self._dropping:
             self._begin(now)
             return True
-        if now < self._drop_at:
-            return False
-        self._count += 1
-        self._drop_at += self._interval / sqrt(self._count)
-        return True
+        if self._dropped:
+            self._drop_at += self._interval / sqrt(self._count)
+        self._dropped = now >= self._drop_at
+        self._count += self._dropped
+        return self._dropped
 
     def _begin(self, now: float) -> None:
         # Soon after the last series, go on at about the pace that was right then.

@@ -152,7 +152,13 @@ class LoadShedder(AsyncDecorator):
         return self._admit(RANKS[priority])
 
     def release(self, started: float | None) -> None:
-        """End a call; `started` is what `admit` returned, or None if it did not succeed."""
+        """End a call; `started` is what `admit` returned, or None if it did not succeed.
+
+        Raises:
+            RuntimeError: if none is under way.
+        """
+        if self._inflight <= 0:
+            raise RuntimeError(f"a call of {self!r} ended that was not under way")
         self._inflight -= 1
         if started is not None:
             self._capacity.record(self._clock.monotonic() - started)

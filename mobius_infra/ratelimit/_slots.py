@@ -84,7 +84,13 @@ class Slots:
         return refused
 
     def release(self) -> None:
-        """Give a slot back."""
+        """Give a slot back.
+
+        Raises:
+            RuntimeError: if none is taken; the limit would be exceeded from then on.
+        """
+        if self.inflight <= 0:
+            raise RuntimeError("a slot was given back that nobody had taken")
         self.inflight -= 1
         if self.inflight + 1 >= self.limit:  # else nothing waits
             self.hand_over()

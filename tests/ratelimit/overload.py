@@ -190,11 +190,16 @@ class World:
             self.again(call.attempt, call.priority)
 
     def work(self) -> None:
-        while self.idle and self.queue:
+        while self.idle > 0 and self.queue:
             self.idle -= 1
             # Half of it is always needed, half is as it comes.
             seconds = SERVICE * (0.5 + self.chance.expovariate(2))
             self.after(seconds, self.finish, self.queue.popleft())
+
+    def lose(self, workers: int) -> None:
+        """Have so many workers less; those that are at work end it first."""
+        self.idle -= workers
+        self.work()
 
     def finish(self, call: Call) -> None:
         self.idle += 1

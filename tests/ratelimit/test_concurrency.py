@@ -8,7 +8,7 @@ from math import inf
 from typing import Any, assert_type
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobius_infra.core import ConfigurationError, Event, Rejected
@@ -103,6 +103,7 @@ def test_aimd_takes_latency_above_its_timeout_for_a_drop() -> None:
 
 @pytest.mark.parametrize("make", ALGORITHMS)
 @given(samples=st.lists(SAMPLES, max_size=60), initial=st.integers(3, 40))
+@settings(deadline=None)
 def test_the_limit_stays_within_its_bounds_and_does_not_grow_while_hardly_used(
     make: Callable[[], Algorithm], samples: list[Sample], initial: int
 ) -> None:

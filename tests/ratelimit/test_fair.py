@@ -5,7 +5,7 @@ import random
 from collections import Counter, defaultdict, deque
 from itertools import pairwise
 from math import inf, sqrt
-from typing import Any, assert_type
+from typing import Any, Protocol, assert_type
 
 import pytest
 from hypothesis import given, settings
@@ -38,6 +38,26 @@ def drain(queue: FairQueue[Any]) -> list[Any]:
 
 
 # The queue
+
+
+class WaitQueue(Protocol):
+    """What a bulkhead asks of a queue: the application plugs one in where slots are shared."""
+
+    def push(self, tenant: str, item: object, /) -> bool: ...
+
+    def pop(self) -> object | None: ...
+
+    def remove(self, item: object, /) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+
+def test_it_is_a_queue_for_whatever_hands_out_slots() -> None:
+    queue: WaitQueue = FairQueue[object]()
+    items = [object() for _ in range(3)]
+    assert all(queue.push("a", item) for item in items)
+    assert queue.remove(items[1])
+    assert (queue.pop(), queue.pop(), queue.pop(), len(queue)) == (items[0], items[2], None, 0)
 
 
 def test_tenants_take_turns_each_in_its_own_order() -> None:
@@ -89,6 +109,7 @@ def test_dear_calls_are_paid_for() -> None:
     st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0.01, 5.0)), min_size=40, max_size=300),
     st.dictionaries(st.sampled_from("abcd"), st.floats(1, 8)),
 )
+@settings(deadline=None)
 def test_while_two_tenants_wait_neither_is_ahead_by_more_than_a_turn_or_two(
     calls: list[tuple[str, float]], weights: dict[str, float]
 ) -> None:
@@ -214,8 +235,8 @@ class AgainstListsSharded(AgainstLists):
     shards = 3
 
 
-AgainstLists.TestCase.settings = settings(max_examples=60)
-AgainstListsSharded.TestCase.settings = settings(max_examples=60)
+AgainstLists.TestCase.settings = settings(max_examples=60, deadline=None)
+AgainstListsSharded.TestCase.settings = settings(max_examples=60, deadline=None)
 TestFairQueue = AgainstLists.TestCase
 TestShardedFairQueue = AgainstListsSharded.TestCase
 
@@ -312,7 +333,7 @@ class Reference:
 
 
 @given(seed=st.integers(0, 10_000), load=st.floats(0.7, 2.5), pace=st.floats(0.002, 0.02))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_codel_drops_what_the_rfc_drops(seed: int, load: float, pace: float) -> None:
     chance = random.Random(seed)
     reference, codel = Reference(0.005, 0.1), Codel()
@@ -531,6 +552,15 @@ async def test_it_decorates_methods_and_keeps_types(manual_clock: ManualClock) -
 
         @fair(1, tenant="nobody")
         async def call(user: int) -> None: ...
+
+
+async def test_a_slot_can_not_be_given_back_twice(manual_clock: ManualClock) -> None:
+    limiter = fair(1, tenant="who", clock=manual_clock)
+    await limiter.acquire("a")
+    limiter.release()
+    with pytest.raises(RuntimeError, match="nobody had taken"):
+        limiter.release()
+    assert limiter.stats().inflight == 0
 
 
 async def test_an_error_gives_the_slot_back(manual_clock: ManualClock) -> None:

@@ -333,6 +333,14 @@ async def test_whatever_a_call_ends_by_it_is_not_under_way_any_more(
     assert shedder.stats().passed["normal"] == 6
 
 
+async def test_a_call_can_not_end_twice(manual_clock: ManualClock) -> None:
+    shedder = LoadShedder("x", [Given()], clock=manual_clock)
+    shedder.release(shedder.admit())
+    with pytest.raises(RuntimeError, match="not under way"):
+        shedder.release(None)
+    assert shedder.stats().inflight == 0
+
+
 async def test_only_calls_that_succeed_are_measured(manual_clock: ManualClock) -> None:
     shedder = LoadShedder("x", [Given()], clock=manual_clock)
     for _ in range(50):
