@@ -280,6 +280,7 @@ async def test_waiting_is_in_order_bounded_in_time_and_in_number(manual_clock: M
     with pytest.raises(ConcurrencyLimitError) as caught:
         await third
     assert caught.value.reason == "waited too long"
+    assert calls.limiter.stats().waiting == 0  # though no slot came free
     calls.end()
     await second
     stats = calls.limiter.stats()

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,15 @@ def test_in_a_container_the_mount_is_the_group_though_the_path_is_the_hosts(
     [
         {},
         {"proc/self/cgroup": "0::/"},
-        {"proc/self/cgroup": "0::/../../etc", f"{GROUP}/cgroup.controllers": ""},
+        {
+            "proc/self/cgroup": "0::/../../etc",
+            f"{GROUP}/cgroup.controllers": "",
+            "sys/etc/memory.max": "1",
+        },
+        {
+            "proc/self/cgroup": "4:memory:/",
+            f"{GROUP}/memory/memory.limit_in_bytes": "9223372036854771712",
+        },
         {
             f"{GROUP}/cgroup.controllers": "cpu",
             f"{GROUP}/cpu.max": "what is this",
@@ -271,6 +279,25 @@ def test_the_sampler_begins_anew_in_another_loop() -> None:
     assert asyncio.run(use()) == pytest.approx(1.0)
     clock.tick(1_000)
     assert asyncio.run(use()) == pytest.approx(1.0)
+
+
+def test_a_sampler_left_behind_in_another_loop_does_not_look_late() -> None:
+    clock = ManualClock()
+    lag = LoopLag(clock=clock)
+
+    async def use() -> float:
+        return lag.value()
+
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    assert loops[0].run_until_complete(use()) == 0
+    (left,) = asyncio.all_tasks(loops[0])
+    clock.tick(1_000)
+    assert loops[1].run_until_complete(use()) == 0
+    for loop, task in zip(loops, [left, *asyncio.all_tasks(loops[1])], strict=True):
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            loop.run_until_complete(task)
+        loop.close()
 
 
 @pytest.mark.parametrize(
