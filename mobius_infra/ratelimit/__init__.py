@@ -24,7 +24,12 @@ from mobius_infra.ratelimit._overload_events import (
     SheddingBegan,
     SheddingEnded,
 )
-from mobius_infra.ratelimit._shed import LoadShedder, LoadShedderStats, Priority
+from mobius_infra.ratelimit._shed import (
+    LoadShedder,
+    LoadShedderConfig,
+    LoadShedderStats,
+    Priority,
+)
 from mobius_infra.ratelimit._signals import CpuLoad, LoopLag, MemoryLoad, Pressure, Signal
 
 __all__ = [
@@ -47,6 +52,7 @@ __all__ = [
     "LimiterRestored",
     "LoadShedError",
     "LoadShedder",
+    "LoadShedderConfig",
     "LoadShedderStats",
     "LoopLag",
     "MemoryLoad",

@@ -150,7 +150,9 @@ class AdaptiveLimiter(AsyncDecorator):
         self.algorithm = algorithm or Gradient2()
         self.events = Events()
         self._tenant = tenant
-        self._dropped_on = dropped_on
+        self._dropped_on = dropped_on if isinstance(dropped_on, tuple) else (dropped_on,)
+        proper = all(issubclass(each, Exception) for each in self._dropped_on)
+        require(proper, "dropped_on", dropped_on, "errors; a cancellation never means overload")
         self._dropped_if = dropped_if
         self._clock = clock or SystemClock()
         self._control = Control(self.algorithm, initial, minimum, maximum, remeasure, draw)
@@ -287,7 +289,10 @@ class AdaptiveLimiter(AsyncDecorator):
         return wrapper
 
     def _fail(self, error: BaseException) -> None:
-        if isinstance(error, self._dropped_on):
+        dropped = isinstance(error, self._dropped_on)
+        if isinstance(error, BaseExceptionGroup):  # one drop among its leaves makes it one
+            dropped = error.subgroup(self._dropped_on) is not None
+        if dropped:
             self.drop()
         else:
             self.forget()

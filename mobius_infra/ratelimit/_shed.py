@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from mobius_infra.core import (
     AsyncDecorator,
     Clock,
+    Config,
     Events,
     Stats,
     SystemClock,
@@ -29,7 +30,7 @@ from mobius_infra.ratelimit._overload_checks import (
 from mobius_infra.ratelimit._overload_errors import LoadShedError
 from mobius_infra.ratelimit._overload_events import SheddingBegan, SheddingEnded
 from mobius_infra.ratelimit._shed_level import PRIORITIES, Capacity, Level
-from mobius_infra.ratelimit._signals import Signal
+from mobius_infra.ratelimit._signals import CpuLoad, LoopLag, MemoryLoad, Signal
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,6 +59,38 @@ class LoadShedderStats(Stats):
         "Value of each signal; 1 is as much as may be", label="signal"
     )
     mode: str = state("Whether calls are turned away: idle or shedding")
+
+
+class LoadShedderConfig(Config):
+    """A load shedder's settings, for files. The fields are parameters of `LoadShedder`.
+
+    Attributes:
+        loop_lag: `most` of `LoopLag`; None: not looked at.
+        cpu: `most` of `CpuLoad`; None: not looked at.
+        memory: `most` of `MemoryLoad`; None: not looked at.
+        memory_limit: bytes; None: the container's, or the machine's.
+    """
+
+    name: str
+    loop_lag: float | None = 0.1
+    cpu: float | None = 0.8
+    memory: float | None = 0.9
+    memory_limit: int | None = None
+    priority: str = "normal"
+    interval: float = 0.1
+    resume: float = 0.8
+    ramp: float = 1.0
+
+    def signals(self, clock: Clock | None = None) -> list[Signal]:
+        """Make the signals that are looked at."""
+        made: list[Signal] = []
+        if self.loop_lag is not None:
+            made.append(LoopLag(self.loop_lag, clock=clock))
+        if self.cpu is not None:
+            made.append(CpuLoad(self.cpu, clock=clock))
+        if self.memory is not None:
+            made.append(MemoryLoad(self.memory_limit, most=self.memory))
+        return made
 
 
 class LoadShedder(AsyncDecorator):
@@ -137,6 +170,12 @@ class LoadShedder(AsyncDecorator):
         self._shedding_since: float | None = None
         # `async with shedder` in many tasks at once: each leaves with what it came with.
         self._entered: dict[asyncio.Task[Any] | None, list[float]] = {}
+
+    @classmethod
+    def from_config(cls, config: LoadShedderConfig, *, clock: Clock | None = None) -> Self:
+        """Build one from settings."""
+        given = config.model_dump(include={"name", "priority", "interval", "resume", "ramp"})
+        return cls(signals=config.signals(clock), clock=clock, **given)
 
     def at(self, priority: PriorityOf) -> AsyncDecorator:
         """Return a decorator of this shedder for calls of another priority."""

@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from contextvars import Context
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -62,7 +63,9 @@ class LoopLag:
         """Return the lag as a load."""
         if self._task is None or self._task.done() or is_foreign(self._task):
             self._due = self._clock.monotonic() + self._interval
-            self._task = asyncio.create_task(self._watch(), name="event-loop lag")
+            # In a context of its own: it would keep that of some request for ever.
+            context = Context()
+            self._task = asyncio.create_task(self._watch(), name=self.name, context=context)
         # The sampler itself may be late right now.
         overdue = self._clock.monotonic() - self._due
         return max(self._lag, overdue, 0.0) / self._most

@@ -118,6 +118,19 @@ def test_the_limit_stays_within_its_bounds_and_does_not_grow_while_hardly_used(
 
 
 @pytest.mark.parametrize("make", ALGORITHMS)
+def test_the_limit_grows_to_its_maximum_and_falls_to_its_minimum(
+    make: Callable[[], Algorithm],
+) -> None:
+    made = control(make(), minimum=2, maximum=30)
+    for _ in range(100):
+        made.step(Sample(0.1, 30, 0, 0.0))
+    assert made.limit == 30
+    for _ in range(100):
+        made.step(Sample(0.0, 30, 1, 0.0))
+    assert made.limit == 2
+
+
+@pytest.mark.parametrize("make", ALGORITHMS)
 def test_half_in_use_is_enough_to_grow_and_less_is_not(make: Callable[[], Algorithm]) -> None:
     made = known(make(), initial=20) if make is not Aimd else control(make())
     made.step(Sample(0.1, 9, 0, 1.0))
@@ -361,6 +374,9 @@ class RefusedError(Exception):
         (Rejected("no", name="inner", retry_after=None), {"dropped_on": Rejected}, "dropped"),
         (RefusedError(), {"dropped_on": (TimeoutError, RefusedError)}, "dropped"),
         (ValueError(), {}, "neutral"),
+        (ExceptionGroup("x", [ValueError(), TimeoutError()]), {}, "dropped"),
+        (ExceptionGroup("x", [ValueError()]), {}, "neutral"),
+        (BaseExceptionGroup("x", [asyncio.CancelledError()]), {"dropped_on": OSError}, "neutral"),
         (asyncio.CancelledError(), {"dropped_on": Exception}, "neutral"),
         (KeyboardInterrupt(), {"dropped_on": Exception}, "neutral"),
     ],
@@ -613,6 +629,8 @@ NAN = float("nan")
         ({"remeasure": 0}, "remeasure"),
         ({"remeasure": inf}, "remeasure"),
         ({"tenant": "who"}, "max_wait"),
+        ({"dropped_on": asyncio.CancelledError}, "dropped_on"),
+        ({"dropped_on": (TimeoutError, BaseException)}, "dropped_on"),
     ],
 )
 def test_bad_settings_are_refused_by_field(options: dict[str, Any], field: str) -> None:

@@ -244,6 +244,7 @@ TestShardedFairQueue = AgainstListsSharded.TestCase
 # Shuffle sharding
 
 
+@settings(max_examples=50)
 @given(st.text(), st.integers(1, 200), st.integers(1, 8), st.binary(max_size=64))
 def test_a_hand_is_of_different_lanes_and_always_the_same(
     tenant: str, shards: int, hand: int, seed: bytes
@@ -399,16 +400,16 @@ async def test_equal_tenants_get_equal_shares_under_a_hundredfold_imbalance() ->
             await clock.sleep(1 / rate)
 
     tasks: list[asyncio.Task[None]] = []
-    # 400 a second can be served: one tenant offers 100 times what each of the others does.
-    sources = [asyncio.create_task(offer("flood", 10_000))]
-    sources += [asyncio.create_task(offer(f"t{n}", 100.3)) for n in range(4)]
-    await clock.advance(2)
+    # 400 a second can be served: each of five may have 80, and one offers 100 times as much.
+    sources = [asyncio.create_task(offer("flood", 8_000))]
+    sources += [asyncio.create_task(offer(f"t{n}", 80.1)) for n in range(4)]
+    await clock.advance(1)
     for task in [*sources, *tasks]:
         task.cancel()
     await asyncio.gather(*sources, *tasks, return_exceptions=True)
     shares = [float(count) for count in served.values()]
     assert len(shares) == 5
-    assert sum(shares) == pytest.approx(800, rel=0.05)
+    assert sum(shares) == pytest.approx(400, rel=0.05)
     assert jain(shares) >= 0.99
     stats = limiter.stats()
     assert (stats.inflight, stats.waiting, stats.tenants) == (0, 0, 0)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mobius_infra.core import ConfigurationError, Event, Rejected
 from mobius_infra.ratelimit import (
     LoadShedder,
+    LoadShedderConfig,
     LoadShedError,
     Priority,
     SheddingBegan,
@@ -359,6 +360,15 @@ def test_it_says_what_it_is(manual_clock: ManualClock) -> None:
     assert repr(shedder.at("critical")) == "LoadShedder('api', idle, level=0).at('critical')"
     signal: Signal = Given()
     assert signal.name == "given"
+
+
+def test_it_is_built_from_settings() -> None:
+    config = LoadShedderConfig.load({"name": "api", "cpu": None, "memory_limit": 10**9})
+    shedder = LoadShedder.from_config(config)
+    assert list(shedder.stats().load) == ["event-loop lag", "memory"]
+    nothing = {"name": "api", "cpu": None, "memory": None, "loop_lag": None}
+    with pytest.raises(ConfigurationError, match="signals"):
+        LoadShedder.from_config(LoadShedderConfig.load(nothing))
 
 
 @pytest.mark.parametrize(
