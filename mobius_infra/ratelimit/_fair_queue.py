@@ -30,7 +30,8 @@ class FairQueue(Generic[T]):
         queue.pop()
 
     A tenant that becomes active is served within one round: after at most one quantum (times its
-    weight) of every other active tenant, however much those have waiting.
+    weight) of every other active tenant, however much those have waiting. A queue belongs to one
+    limiter or bulkhead.
 
     Args:
         weights: how many times the share of others a tenant gets, by name or by a function; at

@@ -61,11 +61,11 @@ class LoopLag:
 
     def value(self) -> float:
         """Return the lag as a load."""
-        if self._task is None or self._task.done() or is_foreign(self._task):
+        loop, task = asyncio.get_running_loop(), self._task
+        if task is None or task.done() or task.get_loop() is not loop:
             self._due = self._clock.monotonic() + self._interval
             # In a context of its own: it would keep that of some request for ever.
-            context = Context()
-            self._task = asyncio.create_task(self._watch(), name=self.name, context=context)
+            self._task = loop.create_task(self._watch(), name=self.name, context=Context())
         # The sampler itself may be late right now.
         overdue = self._clock.monotonic() - self._due
         return max(self._lag, overdue, 0.0) / self._most
@@ -271,8 +271,3 @@ def machine_bytes() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError) as error:
         raise ConfigurationError("limit", None, "given: this system does not tell") from error
-
-
-def is_foreign(task: "asyncio.Task[None]") -> bool:
-    """Say whether `task` belongs to another loop than the one that runs."""
-    return task.get_loop() is not asyncio.get_running_loop()

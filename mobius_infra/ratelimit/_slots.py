@@ -73,7 +73,7 @@ class Slots:
         timer = asyncio.create_task(self._expire(waiter))
         try:
             refused = await waiter.future
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or its coroutine was closed
             self._leave(waiter)
             if waiter.granted:  # in the same turn of the loop: pass it on
                 self.release()

@@ -1,7 +1,6 @@
 """Adaptive limits on concurrency: the pure steps, what they share, and the limiter."""
 
 import asyncio
-import gc
 import random
 from collections.abc import Callable
 from math import inf
@@ -671,5 +670,17 @@ async def test_an_abandoned_call_gives_its_slot_back(manual_clock: ManualClock) 
     coroutine.send(None)
     assert made.stats().inflight == 1
     coroutine.close()
-    gc.collect()
+    assert made.stats().inflight == 0
+
+
+async def test_an_abandoned_waiter_is_no_waiter_any_more(manual_clock: ManualClock) -> None:
+    made = limiter(manual_clock, initial=1, max_wait=1.0)
+    held = made.try_acquire()
+    assert held is not None
+    coroutine = Calls(made).answer()
+    coroutine.send(None)
+    assert made.stats().waiting == 1
+    coroutine.close()
+    assert made.stats().waiting == 0
+    made.release(held)
     assert made.stats().inflight == 0

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -227,6 +229,13 @@ def test_this_machine_is_read_without_an_error() -> None:
 # The event loop
 
 
+class RequestLike:
+    """What a web framework keeps in a context variable."""
+
+
+REQUEST: ContextVar[RequestLike | None] = ContextVar("REQUEST", default=None)
+
+
 @contextmanager
 def watching(clock: ManualClock, **options: Any) -> Iterator[LoopLag]:
     lag = LoopLag(clock=clock, **options)
@@ -250,6 +259,23 @@ async def test_lag_is_how_late_the_sampler_wakes_and_halves_from_then_on(
         await manual_clock.advance(0.5)
         assert lag.value() < 0.01
         assert repr(lag).startswith("LoopLag(most=0.1, lag=")
+
+
+async def test_the_sampler_keeps_no_request_alive(manual_clock: ManualClock) -> None:
+    request = RequestLike()
+    alive = weakref.ref(request)
+    REQUEST.set(request)
+    with watching(manual_clock) as lag:
+        lag.value()
+        REQUEST.set(None)
+        del request
+        await manual_clock.advance(1)
+        assert alive() is None
+
+
+def test_without_a_loop_there_is_no_lag_to_be_told() -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        LoopLag().value()
 
 
 async def test_the_sampler_runs_once_and_ends_when_it_is_closed(manual_clock: ManualClock) -> None:
