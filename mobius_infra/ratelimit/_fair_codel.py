@@ -36,15 +36,14 @@ class Codel:
         self._drop_at = 0.0
         self._count = self._last_count = 0
 
-    def drops(self, waited: float, now: float, *, last: bool) -> bool:
+    def drops(self, waited: float, now: float) -> bool:
         """Say whether the item at the head is to be dropped.
 
         Args:
-            waited: seconds that it has waited.
+            waited: seconds that it has waited; 0 if it is the only one, which is never dropped.
             now: on the monotonic clock.
-            last: whether it is the only one: that is never dropped.
         """
-        if waited < self._target or last:
+        if waited < self._target:
             self._standing_at = None
             self._dropping = self._dropped = False
             return False

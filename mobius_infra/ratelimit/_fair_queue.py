@@ -114,18 +114,25 @@ class FairQueue(Generic[T]):
         self._tenants[tenant] = count + 1
         return True
 
-    def pop(self) -> T | None:
-        """Take the item whose turn it is; None if nothing waits."""
+    def pop(self, void: Callable[[T], bool] | None = None) -> T | None:
+        """Take the item whose turn it is; None if nothing waits.
+
+        Args:
+            void: says of an item whose turn it would be that it is not worth one; it is taken out,
+                and its tenant's turn goes to the next. Else dropping would cost its tenant twice.
+        """
         while self._lanes:
             key, lane = next(iter(self._lanes.items()))
             item, cost = next(iter(lane.costs.items()))
-            if cost <= lane.deficit:
+            if cost > lane.deficit:
+                # Worth at least one item at its next turn, so nothing is ever passed twice.
+                lane.deficit += self._quantum
+                self._lanes.move_to_end(key)
+                continue
+            self.remove(item)
+            if void is None or not void(item):
                 lane.deficit -= cost
-                self.remove(item)
                 return item
-            # Worth at least one item at its next turn, so nothing is ever passed twice.
-            lane.deficit += self._quantum
-            self._lanes.move_to_end(key)
         return None
 
     def remove(self, item: T) -> bool:

@@ -102,22 +102,25 @@ class Slots:
 
     def hand_over(self) -> None:
         """Give what slots are free to those whose turn it is."""
-        while self.inflight < self.limit and (waiter := self.queue.pop()) is not None:
-            if waiter.future.done():  # cancelled, and about to leave
-                self._forget(waiter.tenant)
-            elif self._codel is not None and self._is_late(waiter, self._codel):
-                waiter.future.set_result("dropped")
-            else:
-                self.inflight += 1
-                waiter.future.set_result(None)
+        while self.inflight < self.limit and (waiter := self.queue.pop(self._void)) is not None:
+            self.inflight += 1
+            waiter.future.set_result(None)
 
-    def _is_late(self, waiter: Waiter, make: Callable[[], Codel]) -> bool:
+    def _void(self, waiter: Waiter) -> bool:
+        """Say whether `waiter`, just taken out, is not to get a slot; tell it, if it is dropped."""
+        last = self._forget(waiter.tenant)
+        if waiter.future.done():  # cancelled, and about to leave
+            return True
+        if self._codel is None or last:
+            return False
         codel = self._codels.get(waiter.tenant)
         if codel is None:
-            codel = self._codels[waiter.tenant] = make()
+            codel = self._codels[waiter.tenant] = self._codel()
         now = self._clock.monotonic()
-        last = self._forget(waiter.tenant)
-        return codel.drops(now - waiter.since, now, last=last)
+        dropped = codel.drops(now - waiter.since, now)
+        if dropped:
+            waiter.future.set_result("dropped")
+        return dropped
 
     async def _expire(self, waiter: Waiter) -> None:
         await self._clock.sleep(self.max_wait)
