@@ -409,21 +409,20 @@ async def test_equal_tenants_get_equal_shares_under_a_hundredfold_imbalance(
         served[who] += 1
 
     tasks = []
-    # 100 a second can be served: each of five may have 20. Four ask for that, one for 2,000.
-    for step in range(1_000):
-        tasks += [asyncio.create_task(call("flood")) for _ in range(20)]
-        if step % 5:
-            tasks.append(asyncio.create_task(call(f"t{step % 5}")))
+    # 100 a second can be served: each of five may have 20. Four ask for 25, one for 2,500.
+    for step in range(800):
+        tasks += [asyncio.create_task(call("flood")) for _ in range(25)]
+        tasks.append(asyncio.create_task(call(f"t{step % 4}")))
         await manual_clock.advance(0.01)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     shares = [float(count) for count in served.values()]
     assert len(shares) == 5
-    assert sum(shares) > 980
+    assert sum(shares) > 780
     assert jain(shares) >= 0.99
     stats = limiter.stats()
-    assert (stats.rejected["dropped"] > 1_000) == (target is not None)
+    assert (stats.rejected["dropped"] > 300) == (target is not None)
     assert (stats.inflight, stats.waiting, stats.tenants) == (0, 0, 0)
 
 
