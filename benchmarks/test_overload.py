@@ -16,6 +16,7 @@ from mobius_infra.ratelimit import (
     LoadShedder,
     fair,
 )
+from tests.ratelimit.overload import GUARDS, simulate
 
 
 async def nothing(user_id: int = 1) -> int:
@@ -53,6 +54,16 @@ class TestFree:
                 return await nothing()
 
         measure(limited)
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+def test_four_times_the_capacity(guard: str, record_figure: Callable[[str, str], None]) -> None:
+    """The simulation of `tests/ratelimit/overload.py`, for longer than the test has time."""
+    unloaded = simulate("unguarded", 0.5, seconds=120)
+    peak = max(simulate(guard, load, seconds=120).goodput for load in (1.0, 1.5, 2.0, 3.0))
+    result = simulate(guard, 4.0, seconds=120)
+    record_figure("goodput, of its peak", f"{result.goodput / peak:.3f}")
+    record_figure("p99 of admitted, of unloaded", f"{result.p99 / unloaded.p99:.2f} x")
 
 
 @pytest.mark.parametrize("tenants", [1, 100])

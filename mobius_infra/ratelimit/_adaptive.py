@@ -191,7 +191,9 @@ class AdaptiveLimiter(AsyncDecorator):
         return self._slots.limit
 
     async def acquire(self, tenant: str = "") -> float:
-        """Take a slot, waiting for it if need be; return what `release` or `drop` is to be given.
+        """Take a slot, waiting for it if need be; return what `release` is to be given.
+
+        Whoever gets it must end the call by `release`, `drop` or `forget`.
 
         Raises:
             ConcurrencyLimitError: if none is free, or came free in time.
