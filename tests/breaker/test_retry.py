@@ -495,6 +495,7 @@ async def test_a_cancellation_that_a_callee_made_an_error_of_is_not_retried(
     task = asyncio.create_task(again().run(hides_it))
     await asyncio.sleep(0)
     task.cancel()
+    await asyncio.wait([task], timeout=1)
     with pytest.raises(ConnectionError):
         await task
     assert called == 1
