@@ -169,6 +169,15 @@ async def test_it_forgets_after_the_window(make: Make, manual_clock: ManualClock
     assert await limited.run(answer) == "answer"
 
 
+def test_a_call_counts_from_when_it_ended(make: Make, manual_clock: ManualClock) -> None:
+    limited = make()
+    limited.admit()
+    manual_clock.tick(100)
+    limited.settle(accepted=False)
+    manual_clock.tick(100)
+    assert limited.stats().probability == 0.5
+
+
 async def test_it_tells_when_it_begins_and_when_it_ends(
     make: Make, manual_clock: ManualClock
 ) -> None:
