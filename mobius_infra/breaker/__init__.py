@@ -1,6 +1,15 @@
 """Stop asking what does not answer: the circuit breaker."""
 
 from mobius_infra.breaker._breaker import BreakerConfig, BreakerStats, CircuitBreaker
+from mobius_infra.breaker._bulkhead import (
+    Bulkhead,
+    BulkheadFreed,
+    BulkheadFull,
+    BulkheadFullError,
+    BulkheadStats,
+    bulkhead,
+)
+from mobius_infra.breaker._bulkhead_queue import WaitQueue
 from mobius_infra.breaker._errors import CircuitOpenError
 from mobius_infra.breaker._events import (
     CircuitClosed,
@@ -13,6 +22,11 @@ from mobius_infra.breaker._machine import Outcome, Permit, Rules, State
 __all__ = [
     "BreakerConfig",
     "BreakerStats",
+    "Bulkhead",
+    "BulkheadFreed",
+    "BulkheadFull",
+    "BulkheadFullError",
+    "BulkheadStats",
     "CircuitBreaker",
     "CircuitClosed",
     "CircuitHalfOpened",
@@ -23,4 +37,6 @@ __all__ = [
     "Permit",
     "Rules",
     "State",
+    "WaitQueue",
+    "bulkhead",
 ]
