@@ -1,6 +1,7 @@
 """Stop asking what does not answer: the circuit breaker."""
 
-from mobius_infra.breaker._breaker import BreakerConfig, BreakerStats, CircuitBreaker
+from mobius_infra.breaker._backoff import Backoff, Jitter
+from mobius_infra.breaker._breaker import CircuitBreaker
 from mobius_infra.breaker._bulkhead import (
     Bulkhead,
     BulkheadFreed,
@@ -10,16 +11,25 @@ from mobius_infra.breaker._bulkhead import (
     bulkhead,
 )
 from mobius_infra.breaker._bulkhead_queue import WaitQueue
+from mobius_infra.breaker._config import BreakerConfig
 from mobius_infra.breaker._errors import CircuitOpenError
 from mobius_infra.breaker._events import (
     CircuitClosed,
+    CircuitEvent,
     CircuitHalfOpened,
     CircuitIsolated,
     CircuitOpened,
+    CircuitRecovering,
+    CircuitWouldOpen,
 )
-from mobius_infra.breaker._machine import Outcome, Permit, Rules, State
+from mobius_infra.breaker._explain import Explanation
+from mobius_infra.breaker._keyed import KeyedBreaker, KeyedStats
+from mobius_infra.breaker._rules import Calls, RampUp, Rules, Seconds
+from mobius_infra.breaker._state import Mode, Opening, Outcome, Permit, Rule, State
+from mobius_infra.breaker._stats import BreakerStats
 
 __all__ = [
+    "Backoff",
     "BreakerConfig",
     "BreakerStats",
     "Bulkhead",
@@ -27,15 +37,28 @@ __all__ = [
     "BulkheadFull",
     "BulkheadFullError",
     "BulkheadStats",
+    "Calls",
     "CircuitBreaker",
     "CircuitClosed",
+    "CircuitEvent",
     "CircuitHalfOpened",
     "CircuitIsolated",
     "CircuitOpenError",
     "CircuitOpened",
+    "CircuitRecovering",
+    "CircuitWouldOpen",
+    "Explanation",
+    "Jitter",
+    "KeyedBreaker",
+    "KeyedStats",
+    "Mode",
+    "Opening",
     "Outcome",
     "Permit",
+    "RampUp",
+    "Rule",
     "Rules",
+    "Seconds",
     "State",
     "WaitQueue",
     "bulkhead",
