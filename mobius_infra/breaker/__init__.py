@@ -2,6 +2,7 @@
 
 from mobius_infra.breaker._backoff import Backoff, Jitter
 from mobius_infra.breaker._breaker import CircuitBreaker
+from mobius_infra.breaker._budget import BudgetStats, RetryBudget, RetryBudgetSpent
 from mobius_infra.breaker._bulkhead import (
     Bulkhead,
     BulkheadFreed,
@@ -23,6 +24,14 @@ from mobius_infra.breaker._events import (
     CircuitWouldOpen,
 )
 from mobius_infra.breaker._explain import Explanation
+from mobius_infra.breaker._fallback import (
+    Fallback,
+    FallbackBegan,
+    FallbackEnded,
+    FallbackStats,
+    fallback,
+)
+from mobius_infra.breaker._hedge import Hedge, HedgeStats, Percentile, hedge
 from mobius_infra.breaker._keyed import KeyedBreaker, KeyedStats
 from mobius_infra.breaker._rules import Calls, RampUp, Rules, Seconds
 from mobius_infra.breaker._state import Mode, Opening, Outcome, Permit, Rule, State
@@ -32,6 +41,7 @@ __all__ = [
     "Backoff",
     "BreakerConfig",
     "BreakerStats",
+    "BudgetStats",
     "Bulkhead",
     "BulkheadFreed",
     "BulkheadFull",
@@ -48,18 +58,29 @@ __all__ = [
     "CircuitRecovering",
     "CircuitWouldOpen",
     "Explanation",
+    "Fallback",
+    "FallbackBegan",
+    "FallbackEnded",
+    "FallbackStats",
+    "Hedge",
+    "HedgeStats",
     "Jitter",
     "KeyedBreaker",
     "KeyedStats",
     "Mode",
     "Opening",
     "Outcome",
+    "Percentile",
     "Permit",
     "RampUp",
+    "RetryBudget",
+    "RetryBudgetSpent",
     "Rule",
     "Rules",
     "Seconds",
     "State",
     "WaitQueue",
     "bulkhead",
+    "fallback",
+    "hedge",
 ]

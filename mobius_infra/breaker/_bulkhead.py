@@ -7,9 +7,9 @@ from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from mobius_infra.breaker._after import after
 from mobius_infra.breaker._bulkhead_queue import Fifo, WaitQueue
 from mobius_infra.breaker._checks import is_number, require_count
+from mobius_infra.breaker._scope import call_later
 from mobius_infra.core import (
     AsyncDecorator,
     Clock,
@@ -224,9 +224,9 @@ class Bulkhead(AsyncDecorator):
         if not self._queue.push(tenant, waiter):
             raise self._refuse("full")
         since = self._clock.monotonic()
-        expiry = None
+        forget_timer = None
         if self._max_wait is not None:
-            expiry = after(self._clock, self._max_wait, partial(self._expire, waiter))
+            forget_timer = call_later(self._clock, self._max_wait, partial(self._expire, waiter))
         try:
             granted = await waiter
         except BaseException as error:
@@ -234,8 +234,8 @@ class Bulkhead(AsyncDecorator):
             # Whoever gave it up, as a time-out around it did, can see that nothing was tried.
             raise error from self._refusal("cancelled")
         finally:
-            if expiry is not None:
-                expiry.cancel()
+            if forget_timer is not None:
+                forget_timer()
         if not granted:
             raise self._refuse("waited too long")
         self._last_wait = self._clock.monotonic() - since
