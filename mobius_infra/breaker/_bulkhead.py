@@ -182,7 +182,9 @@ class Bulkhead(AsyncDecorator):
         """
         if self._free >= self._limit:
             raise RuntimeError(f"a slot of {self!r} was released that nobody had acquired")
-        self._put_back()
+        self._free += 1
+        if self._pressed:
+            self._hand_over()
 
     def resize(self, limit: int) -> None:
         """Change how many calls are let in at once.
@@ -245,7 +247,7 @@ class Bulkhead(AsyncDecorator):
         """Let go of a call that was cancelled while it waited."""
         self._rejected["cancelled"] += 1
         if waiter.done() and not waiter.cancelled() and waiter.result():
-            self._put_back()  # it was given a slot in the same turn of the loop: pass that on
+            self.release()  # it was given a slot in the same turn of the loop: pass that on
         else:
             self._queue.remove(waiter)
 
@@ -253,11 +255,6 @@ class Bulkhead(AsyncDecorator):
         if not waiter.done():
             self._queue.remove(waiter)
             waiter.set_result(False)
-
-    def _put_back(self) -> None:
-        self._free += 1
-        if self._pressed:
-            self._hand_over()
 
     def _hand_over(self) -> None:
         """Give the free slots to whose turn it is, and see whether the pressure is gone."""
@@ -292,8 +289,7 @@ class Bulkhead(AsyncDecorator):
             retry_after=self._last_wait,
         )
 
-    async def __aenter__(self) -> None:
-        await self.acquire()
+    __aenter__ = acquire
 
     async def __aexit__(
         self,

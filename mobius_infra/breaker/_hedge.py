@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial, wraps
+from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
 from mobius_infra.breaker._breaker import CircuitBreaker
@@ -123,7 +124,8 @@ class Hedge(AsyncDecorator):
             self._calls += 1
             request()
             context = copy_context()  # before the first attempt changes anything in it
-            first = as_coroutine(func(*args, **kwargs))
+            made = func(*args, **kwargs)
+            first = made if type(made) is CoroutineType else as_coroutine(made)
             try:
                 waits_for = first.send(None)
             except StopIteration as done:
