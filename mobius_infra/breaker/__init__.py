@@ -13,6 +13,13 @@ from mobius_infra.breaker._bulkhead import (
 )
 from mobius_infra.breaker._bulkhead_queue import WaitQueue
 from mobius_infra.breaker._config import BreakerConfig
+from mobius_infra.breaker._deadline import (
+    Deadline,
+    DeadlineExceededError,
+    DeadlineStats,
+    deadline,
+    remaining,
+)
 from mobius_infra.breaker._errors import CircuitOpenError
 from mobius_infra.breaker._events import (
     CircuitClosed,
@@ -33,9 +40,11 @@ from mobius_infra.breaker._fallback import (
 )
 from mobius_infra.breaker._hedge import Hedge, HedgeStats, Percentile, hedge
 from mobius_infra.breaker._keyed import KeyedBreaker, KeyedStats
+from mobius_infra.breaker._retry import Retry, RetryStats, retry
 from mobius_infra.breaker._rules import Calls, RampUp, Rules, Seconds
 from mobius_infra.breaker._state import Mode, Opening, Outcome, Permit, Rule, State
 from mobius_infra.breaker._stats import BreakerStats
+from mobius_infra.breaker._timeout import CallTimeoutError, Timeout, TimeoutStats, timeout
 
 __all__ = [
     "Backoff",
@@ -47,6 +56,7 @@ __all__ = [
     "BulkheadFull",
     "BulkheadFullError",
     "BulkheadStats",
+    "CallTimeoutError",
     "Calls",
     "CircuitBreaker",
     "CircuitClosed",
@@ -57,6 +67,9 @@ __all__ = [
     "CircuitOpened",
     "CircuitRecovering",
     "CircuitWouldOpen",
+    "Deadline",
+    "DeadlineExceededError",
+    "DeadlineStats",
     "Explanation",
     "Fallback",
     "FallbackBegan",
@@ -73,14 +86,22 @@ __all__ = [
     "Percentile",
     "Permit",
     "RampUp",
+    "Retry",
     "RetryBudget",
     "RetryBudgetSpent",
+    "RetryStats",
     "Rule",
     "Rules",
     "Seconds",
     "State",
+    "Timeout",
+    "TimeoutStats",
     "WaitQueue",
     "bulkhead",
+    "deadline",
     "fallback",
     "hedge",
+    "remaining",
+    "retry",
+    "timeout",
 ]
