@@ -310,7 +310,8 @@ class CircuitBreaker(StreamDecorator):
         """
         machine, verdicts, slow_after = self._machine, self.policy.verdicts, self.rules.slow_after
         if machine.state is not CLOSED:
-            return await self.call_by_permit(func, *args, **kwargs)
+            permit = self.admit() if self._member is None else await self.acquire()
+            return await self.call_with(permit, func, *args, **kwargs)
         generation, started = machine.generation, self._monotonic()
         try:
             result = await func(*args, **kwargs)
@@ -327,11 +328,10 @@ class CircuitBreaker(StreamDecorator):
             self.settle(permit, outcome, hold=verdicts.hold(outcome, result))
         return result
 
-    async def call_by_permit(
-        self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+    async def call_with(
+        self, permit: Permit, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Do as `call` does, by the long way that is right in any state."""
-        permit = self.admit() if self._member is None else await self.acquire()
+        """Make the call that `permit` is for, and settle it."""
         try:
             result = await func(*args, **kwargs)
         except BaseException as error:
@@ -369,12 +369,12 @@ class CircuitBreaker(StreamDecorator):
         return guard_stream(lambda *_, **__: self, self.policy.clock, func)
 
     def _admit(self) -> Permit:
-        machine = self._machine
-        permit = machine.admit(self._monotonic())
+        machine, now = self._machine, self._monotonic()
+        permit = machine.admit(now)
         if machine.changes:
             self._announce()
         if permit is None:
-            raise self._rejection()
+            raise self._rejection(now)
         return permit
 
     def _needs_claim(self, permit: Permit) -> bool:
@@ -382,11 +382,11 @@ class CircuitBreaker(StreamDecorator):
 
     def _refused(self, permit: Permit) -> CircuitOpenError:
         self._machine.refuse(permit)
-        return self._rejection()
+        return self._rejection(self._monotonic())
 
-    def _rejection(self) -> CircuitOpenError:
-        after = self._machine.retry_after(self._monotonic())
-        return CircuitOpenError(self.name, self._machine.state, after, self.key)
+    def _rejection(self, now: float) -> CircuitOpenError:
+        machine = self._machine
+        return CircuitOpenError(self.name, machine.state, machine.retry_after(now), self.key)
 
     def _announce(self) -> None:
         machine = self._machine

@@ -78,8 +78,7 @@ def _then(told: Explanation) -> str:
 
 def explain(machine: Machine, name: str, key: str | None, now: float) -> Explanation:
     """Say why `machine` is as it is `now`."""
-    window = machine.window
-    window.advance(now)
+    calls, failures, slow = machine.window.counts(now)
     recovering = machine.state is State.RECOVERING
     return Explanation(
         name=name,
@@ -88,9 +87,9 @@ def explain(machine: Machine, name: str, key: str | None, now: float) -> Explana
         mode=machine.mode,
         lasted=now - machine.entered_at,
         opening=machine.opening,
-        calls=window.calls,
-        failures=window.failed,
-        slow=window.slow,
+        calls=calls,
+        failures=failures,
+        slow=slow,
         failures_in_a_row=machine.failures_in_a_row,
         last_error=machine.last_error,
         probe_in=machine.retry_after(now),

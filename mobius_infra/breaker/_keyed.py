@@ -1,7 +1,7 @@
 """A breaker for each key: one host that is down closes no other's circuit."""
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, fields
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
@@ -118,12 +118,12 @@ class KeyedBreaker(StreamDecorator):
 
     def open_keys(self) -> dict[str, State]:
         """Return the keys whose circuits are not closed, and their states."""
-        return {key: each.explain().state for key, each in self._busy.items()}
+        return {key: each.explain().state for key, each in list(self._busy.items())}
 
     def stats(self) -> KeyedStats:
         """Return the numbers as they are now; takes time in proportion to the keys."""
         totals = dict(self._totals)
-        for breaker in self._all():
+        for breaker in [*self._idle.values(), *self._busy.values()]:
             self._add(totals, breaker)
         return KeyedStats(
             keys=len(self._idle) + len(self._busy),
@@ -170,10 +170,6 @@ class KeyedBreaker(StreamDecorator):
         stats = breaker.stats()
         for name in _COUNTERS:
             totals[name] += getattr(stats, name)
-
-    def _all(self) -> Iterator[CircuitBreaker]:
-        yield from self._idle.values()
-        yield from self._busy.values()
 
     def _key_of(self, func: Callable[..., object]) -> Callable[..., str]:
         made = compile_key(self._key, func)

@@ -133,7 +133,9 @@ class Machine:
             self.catch_up(now)
         slow_after = self.rules.slow_after
         slow = (
-            slow_after is not None and outcome is not NEUTRAL and now - permit.started > slow_after
+            slow_after is not None
+            and outcome is not NEUTRAL
+            and max(now - permit.started, permit.longest) > slow_after
         )
         self.slow += slow
         if permit.generation != self.generation:
@@ -245,21 +247,21 @@ class Machine:
 
     def _judge(self, now: float) -> None:
         """Open if a rule says so. Only bad news is judged: a success never opens a circuit."""
-        rules, window = self.rules, self.window
+        rules = self.rules
         most = rules.consecutive_failures
         if most is not None and self.failures_in_a_row >= most:
             reason = f"{self.failures_in_a_row} failures in a row"
             self._open(now, Rule.CONSECUTIVE_FAILURES, reason)
             return
-        calls = window.calls
+        calls, failed, slow = self.window.counts(now)
         if calls < rules.minimum_calls:
             return
         # Divided, not multiplied: 0.7 * 10 is more than 7.
-        if rules.failure_rate is not None and window.failed / calls >= rules.failure_rate:
-            reason = f"{window.failed} of the last {calls} calls failed"
+        if rules.failure_rate is not None and failed / calls >= rules.failure_rate:
+            reason = f"{failed} of the last {calls} calls failed"
             self._open(now, Rule.FAILURE_RATE, reason)
-        elif rules.slow_rate is not None and window.slow / calls >= rules.slow_rate:
-            reason = f"{window.slow} of the last {calls} calls took over {rules.slow_after:g} s"
+        elif rules.slow_rate is not None and slow / calls >= rules.slow_rate:
+            reason = f"{slow} of the last {calls} calls took over {rules.slow_after:g} s"
             self._open(now, Rule.SLOW_RATE, reason)
 
     def _open(self, now: float, rule: Rule, reason: str) -> None:
@@ -279,10 +281,9 @@ class Machine:
         self._enter(OPEN, opening.at, lasted=pause)
 
     def _evidence(self, now: float, rule: Rule, reason: str) -> Opening:
-        window = self.window
         return Opening(
-            rule, reason, window.calls, window.failed, window.slow, self.failures_in_a_row,
-            self.last_error, self.openings, now,
+            rule, reason, *self.window.counts(now), self.failures_in_a_row, self.last_error,
+            self.openings, now,
         )  # fmt: skip
 
     def _recover(self, now: float) -> None:

@@ -36,7 +36,8 @@ class Member(Protocol):
         Called only when the opening was the fleet's. The call waits for the answer, so it must
         come within a bounded time; without a backend the answer is True, and the probe a local
         one. Before it answers False, it calls `force_open` or `force_close` if the fleet's circuit
-        is another than was thought. If it is cancelled, the permit settles as neutral.
+        is another than was thought. If it is cancelled or raises, no call is made, and `settled`
+        is not called: what was claimed by then is the member's to give back.
         """
         ...
 

@@ -109,16 +109,19 @@ class Permit:
 
     Attributes:
         generation: of the circuit when it was given. In another, it changes no state.
-        started: when, in the clock's monotonic seconds.
+        started: when, in the clock's monotonic seconds; of a stream, when its last item was asked
+            for.
+        longest: seconds that a stream took for one of its earlier items.
         probe: whether it takes one of the half-open circuit's slots.
         settled: whether the call has ended.
     """
 
-    __slots__ = ("generation", "probe", "settled", "started")
+    __slots__ = ("generation", "longest", "probe", "settled", "started")
 
     def __init__(self, generation: int, started: float, *, probe: bool = False) -> None:
         self.generation = generation
         self.started = started
+        self.longest = 0.0
         self.probe = probe
         self.settled = False
 

@@ -28,8 +28,7 @@ class BreakerStats(Stats):
 
 def stats_of(machine: Machine, now: float) -> BreakerStats:
     """Return the numbers as they are `now`."""
-    window = machine.window
-    window.advance(now)
+    calls, failures, slow = machine.window.counts(now)
     return BreakerStats(
         state=machine.visible.value,
         successes=machine.successes,
@@ -41,8 +40,8 @@ def stats_of(machine: Machine, now: float) -> BreakerStats:
         would_reject=machine.would_reject,
         opened=machine.opened,
         would_open=machine.would_open,
-        window_calls=window.calls,
-        window_failures=window.failed,
-        window_slow=window.slow,
+        window_calls=calls,
+        window_failures=failures,
+        window_slow=slow,
         probes=machine.probes,
     )

@@ -77,37 +77,26 @@ def guard_stream(
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[Any, Any]:
         breaker = breaker_of(*args, **kwargs)
         permit = await breaker.acquire()
-        longest, asked = 0.0, clock.monotonic()
-
-        def end(error: BaseException | None) -> None:
-            now = clock.monotonic()
-            permit.started = now - max(longest, now - asked)
-            if error is None:
-                breaker.settle(permit, Outcome.SUCCESS)
-            else:
-                breaker.settle_error(permit, error)
-
         try:
             source = func(*args, **kwargs)
             step = source.asend(None)
             while True:
+                permit.started = clock.monotonic()
                 item = await step
-                longest = max(longest, clock.monotonic() - asked)
+                permit.longest = max(permit.longest, clock.monotonic() - permit.started)
                 try:
                     sent = yield item
                 except GeneratorExit:
-                    asked = clock.monotonic()
                     await source.aclose()
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - the generator's to handle
                     step = source.athrow(thrown)
                 else:
                     step = source.asend(sent)
-                asked = permit.started = clock.monotonic()
         except StopAsyncIteration:
-            end(None)
+            breaker.settle(permit, Outcome.SUCCESS)
         except BaseException as error:
-            end(error)
+            breaker.settle_error(permit, error)
             raise
 
     return wrapper

@@ -2,13 +2,12 @@
 
 from typing import Protocol
 
+Counts = tuple[int, int, int]
+"""Calls, those of them that failed, and those that were slow."""
+
 
 class Window(Protocol):
     """Counts of recent calls."""
-
-    calls: int
-    failed: int
-    slow: int
 
     def good(self, now: float) -> None:
         """Count a quick success."""
@@ -18,8 +17,8 @@ class Window(Protocol):
         """Count a call that failed, or was slow, or both."""
         ...
 
-    def advance(self, now: float) -> None:
-        """Bring the counts up to date: they may lag behind until this or `bad` is called."""
+    def counts(self, now: float) -> Counts:
+        """Return what is in it `now`. Changes nothing, so that other threads may ask."""
         ...
 
     def clear(self) -> None:
@@ -37,11 +36,11 @@ class CallWindow:
     some: on the way where nothing is wrong, a call costs one addition.
     """
 
-    __slots__ = ("_next", "_ring", "calls", "failed", "slow", "unseen")
+    __slots__ = ("_calls", "_failed", "_next", "_ring", "_slow", "unseen")
 
     def __init__(self, size: int) -> None:
         self._ring = bytearray(size)
-        self._next = self.unseen = self.calls = self.failed = self.slow = 0
+        self._next = self.unseen = self._calls = self._failed = self._slow = 0
 
     def good(self, now: float) -> None:
         """Count a quick success."""
@@ -49,28 +48,36 @@ class CallWindow:
 
     def bad(self, now: float, *, failed: bool, slow: bool) -> None:
         """Count a call that failed, or was slow, or both."""
-        self.advance(now)
-        self._put(failed * _FAILED | slow * _SLOW)
-
-    def advance(self, now: float) -> None:
-        """Put in the successes that wait; more than there is room for would be pushed out."""
+        # More successes than there is room for would be pushed out.
         for _ in range(min(self.unseen, len(self._ring))):
             self._put(0)
         self.unseen = 0
+        self._put(failed * _FAILED | slow * _SLOW)
 
     def _put(self, new: int) -> None:
         """Put a call in the place of the oldest."""
         ring, at = self._ring, self._next
         old, ring[at] = ring[at], new
         self._next = (at + 1) % len(ring)
-        self.calls = min(self.calls + 1, len(ring))
-        self.failed += (new & _FAILED) - (old & _FAILED)
-        self.slow += (new >> 1) - (old >> 1)
+        self._calls = min(self._calls + 1, len(ring))
+        self._failed += (new & _FAILED) - (old & _FAILED)
+        self._slow += (new >> 1) - (old >> 1)
+
+    def counts(self, now: float) -> Counts:
+        """Return what is in it, with the successes that wait."""
+        ring, size = self._ring, len(self._ring)
+        waiting = min(self.unseen, size)
+        oldest = [ring[at % size] for at in range(self._next, self._next + waiting)]
+        return (
+            min(self._calls + waiting, size),
+            self._failed - sum(each & _FAILED for each in oldest),
+            self._slow - sum(each >> 1 for each in oldest),
+        )
 
     def clear(self) -> None:
         """Forget everything."""
         self._ring[:] = bytes(len(self._ring))
-        self._next = self.unseen = self.calls = self.failed = self.slow = 0
+        self._next = self.unseen = self._calls = self._failed = self._slow = 0
 
 
 class TimeWindow:
@@ -80,20 +87,20 @@ class TimeWindow:
     `seconds` old.
     """
 
-    __slots__ = ("_buckets", "_head", "_width", "calls", "failed", "slow")
+    __slots__ = ("_buckets", "_calls", "_failed", "_head", "_slow", "_width")
 
     def __init__(self, seconds: float, buckets: int) -> None:
         self._width = seconds / buckets
         self._buckets = [[0, 0, 0] for _ in range(buckets)]  # calls, failed, slow
         self._head = 0  # the number of the present bucket, counted from the clock's beginning
-        self.calls = self.failed = self.slow = 0
+        self._calls = self._failed = self._slow = 0
 
     def good(self, now: float) -> None:
         """Count a quick success in the present bucket."""
         if now // self._width != self._head:
-            self.advance(now)
+            self._advance(now)
         self._buckets[self._head % len(self._buckets)][0] += 1
-        self.calls += 1
+        self._calls += 1
 
     def bad(self, now: float, *, failed: bool, slow: bool) -> None:
         """Count a call that failed or was slow in the present bucket."""
@@ -101,22 +108,32 @@ class TimeWindow:
         bucket = self._buckets[self._head % len(self._buckets)]
         bucket[1] += failed
         bucket[2] += slow
-        self.failed += failed
-        self.slow += slow
+        self._failed += failed
+        self._slow += slow
 
-    def advance(self, now: float) -> None:
-        """Empty the buckets that are too old, each at most once."""
+    def _too_old(self, now: float) -> list[list[int]]:
+        """Return the buckets whose time has passed, each at most once however long the silence."""
         head, size = int(now // self._width), len(self._buckets)
-        for number in range(max(self._head, head - size) + 1, head + 1):
-            bucket = self._buckets[number % size]
-            self.calls -= bucket[0]
-            self.failed -= bucket[1]
-            self.slow -= bucket[2]
+        first = max(self._head, head - size) + 1
+        return [self._buckets[number % size] for number in range(first, head + 1)]
+
+    def _advance(self, now: float) -> None:
+        self._calls, self._failed, self._slow = self.counts(now)
+        for bucket in self._too_old(now):
             bucket[:] = 0, 0, 0
-        self._head = max(self._head, head)
+        self._head = max(self._head, int(now // self._width))
+
+    def counts(self, now: float) -> Counts:
+        """Return what is in the buckets that are not too old."""
+        calls, failed, slow = self._calls, self._failed, self._slow
+        for bucket in self._too_old(now):
+            calls -= bucket[0]
+            failed -= bucket[1]
+            slow -= bucket[2]
+        return calls, failed, slow
 
     def clear(self) -> None:
         """Forget everything."""
         for bucket in self._buckets:
             bucket[:] = 0, 0, 0
-        self.calls = self.failed = self.slow = 0
+        self._calls = self._failed = self._slow = 0

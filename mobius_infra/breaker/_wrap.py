@@ -1,7 +1,7 @@
 """A breaker around an async function: one closure for each set of rules, chosen at decoration.
 
 A closed circuit allocates no permit and asks nobody: its generation is all that a late end needs.
-In any other state a call goes by `CircuitBreaker.call_by_permit`.
+In any other state a call goes by `CircuitBreaker.call_with`.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
@@ -53,12 +53,13 @@ def _counted(
     func: Callable[P, Awaitable[R]],
 ) -> Guarded[P, R]:
     """No rule needs to know the time: no clock is read, and `Machine.succeed` is written out."""
-    closed = State.CLOSED
+    closed, alone = State.CLOSED, breaker.policy.fleet is None
 
     @wraps(func)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         if machine.state is not closed:
-            return await breaker.call_by_permit(func, *args, **kwargs)
+            permit = breaker.admit() if alone else await breaker.acquire()
+            return await breaker.call_with(permit, func, *args, **kwargs)
         generation = machine.generation
         try:
             result = await func(*args, **kwargs)
@@ -81,12 +82,13 @@ def _dated(
     func: Callable[P, Awaitable[R]],
 ) -> Guarded[P, R]:
     """A window of seconds: the clock is read when a call ends."""
-    closed = State.CLOSED
+    closed, alone = State.CLOSED, breaker.policy.fleet is None
 
     @wraps(func)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         if machine.state is not closed:
-            return await breaker.call_by_permit(func, *args, **kwargs)
+            permit = breaker.admit() if alone else await breaker.acquire()
+            return await breaker.call_with(permit, func, *args, **kwargs)
         generation = machine.generation
         try:
             result = await func(*args, **kwargs)
@@ -109,12 +111,13 @@ def _timed(
     func: Callable[P, Awaitable[R]],
 ) -> Guarded[P, R]:
     """A slow rule: the clock is read before and after."""
-    closed = State.CLOSED
+    closed, alone = State.CLOSED, breaker.policy.fleet is None
 
     @wraps(func)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         if machine.state is not closed:
-            return await breaker.call_by_permit(func, *args, **kwargs)
+            permit = breaker.admit() if alone else await breaker.acquire()
+            return await breaker.call_with(permit, func, *args, **kwargs)
         generation, started = machine.generation, monotonic()
         try:
             result = await func(*args, **kwargs)

@@ -86,10 +86,13 @@ class TestDetection:
         await fail(breaker)
         assert state_of(breaker) is State.OPEN
 
-    async def test_slow_answers_open_it(self, manual_clock: ManualClock) -> None:
+    @pytest.mark.parametrize("options", [{}, {"failed_if": lambda result: False}], ids=str)
+    async def test_slow_answers_open_it(
+        self, options: dict[str, Any], manual_clock: ManualClock
+    ) -> None:
         breaker = make(
             manual_clock, consecutive_failures=None, slow_rate=0.5, slow_after=2.0,
-            window=Calls(4), minimum_calls=2,
+            window=Calls(4), minimum_calls=2, **options,
         )  # fmt: skip
 
         @breaker
@@ -126,6 +129,22 @@ class TestDetection:
             opening = breaker.explain().opening
             assert opening is not None
             assert opening.rule is rule
+
+    async def test_a_slow_success_starts_the_count_anew_and_a_slow_cancellation_does_not(
+        self, manual_clock: ManualClock
+    ) -> None:
+        for outcome, state in (
+            (Outcome.SUCCESS, State.CLOSED),
+            (Outcome.CANCELLED, State.OPEN),
+        ):
+            breaker = make(manual_clock, slow_rate=1.0, slow_after=1.0)
+            await fail(breaker)
+            permit = breaker.admit()
+            manual_clock.tick(2)
+            breaker.settle(permit, outcome)
+            assert breaker.stats().window_slow == 1
+            await fail(breaker)
+            assert state_of(breaker) is state
 
     async def test_a_result_can_be_a_failure(self, manual_clock: ManualClock) -> None:
         breaker = make(manual_clock, failed_if=lambda status: status >= 500)
@@ -259,6 +278,9 @@ class TestRecovery:
         manual_clock.tick(1)
         breaker.settle(breaker.admit(), Outcome.FAILURE)
         assert breaker.explain().probe_in == 29.0
+        breaker.reset()  # and is forgotten with the rest
+        await fail(breaker, 2)
+        assert breaker.explain().probe_in == 10.0
 
     async def test_a_result_can_say_when_to_come_back(self, manual_clock: ManualClock) -> None:
         breaker = make(

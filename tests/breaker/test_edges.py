@@ -20,6 +20,7 @@ from mobius_infra.breaker import (
     CircuitOpened,
     CircuitOpenError,
     Outcome,
+    Seconds,
     State,
 )
 from mobius_infra.core import Event, Rejected
@@ -33,8 +34,17 @@ NEUTRAL = [
 ]  # fmt: skip
 
 
+# Each chooses another closure at decoration.
+WRAPPERS: list[dict[str, Any]] = [
+    {},
+    {"window": Seconds(1000.0)},
+    {"slow_rate": 1.0, "slow_after": 99.0},
+    {"failed_if": lambda result: False},
+]
+
+
 class TestAPermitSettlesOnce:
-    @pytest.mark.parametrize("options", [{}, {"slow_rate": 1.0, "slow_after": 99.0}], ids=str)
+    @pytest.mark.parametrize("options", WRAPPERS, ids=str)
     async def test_a_late_success_never_closes_an_open_circuit(
         self, options: dict[str, Any], manual_clock: ManualClock
     ) -> None:
@@ -77,10 +87,11 @@ class TestAPermitSettlesOnce:
         assert state_of(breaker) is State.CLOSED
         assert (breaker.stats().window_calls, breaker.stats().failures) == (0, 7)
 
-    async def test_a_late_success_of_the_short_way_does_not_count_in_the_next_generation(
-        self, manual_clock: ManualClock
+    @pytest.mark.parametrize("options", WRAPPERS, ids=str)
+    async def test_a_late_success_does_not_count_in_the_next_generation(
+        self, options: dict[str, Any], manual_clock: ManualClock
     ) -> None:
-        breaker = make(manual_clock)
+        breaker = make(manual_clock, **options)
         gate = asyncio.Event()
 
         @breaker

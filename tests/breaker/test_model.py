@@ -275,7 +275,6 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def they_agree(self) -> None:
         machine, window = self.machine, self.window
-        machine.window.advance(self.now)
         assert machine.state is self.state
         assert [change.after for change in machine.changes] == self.states
         assert {name: getattr(machine, name) for name in self.seen} == self.seen
@@ -283,9 +282,9 @@ class Model(RuleBasedStateMachine):
         assert machine.probes == len(self.out) <= self.given.permits
         if self.state in (State.CLOSED, State.RECOVERING):
             assert machine.failures_in_a_row == self.streak
-            counts = machine.window.calls, machine.window.failed, machine.window.slow
             failed = sum(each.outcome is Outcome.FAILURE for each in window)
-            assert counts == (len(window), failed, sum(each.slow for each in window))
+            slow = sum(each.slow for each in window)
+            assert machine.window.counts(self.now) == (len(window), failed, slow)
         if self.state is State.OPEN:
             assert machine.retry_after(self.now) == max(self.probe_at - self.now, 0.0)
 

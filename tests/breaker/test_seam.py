@@ -92,14 +92,16 @@ async def test_a_fleets_opening_is_probed_by_its_leave_only(manual_clock: Manual
     with pytest.raises(CircuitOpenError):
         await call(breaker)
     with pytest.raises(CircuitOpenError):
+        await breaker.call(asyncio.sleep, 0)
+    with pytest.raises(CircuitOpenError):
         async with breaker:
             raise AssertionError("not granted")
     with pytest.raises(CircuitOpenError):
         breaker.admit()  # nobody can be asked without waiting
-    assert (fleet.claims, fleet.ends, breaker.stats().rejected) == (2, [], 4)
+    assert (fleet.claims, fleet.ends, breaker.stats().rejected) == (3, [], 5)
     fleet.grant = True
     assert await call(breaker) == "answer"
-    assert (fleet.claims, fleet.ends) == (3, [Outcome.SUCCESS])
+    assert (fleet.claims, fleet.ends) == (4, [Outcome.SUCCESS])
     assert [type(each) for each in heard] == [CircuitOpened, CircuitHalfOpened, CircuitClosed]
 
 
@@ -182,6 +184,32 @@ async def test_a_fleet_closes_by_the_ramp_up(manual_clock: ManualClock) -> None:
     breaker.force_close()
     assert state_of(breaker) is State.RECOVERING
     assert [type(each) for each in heard] == [CircuitOpened, CircuitRecovering]
+
+
+async def test_after_a_reset_an_opening_is_this_processs_again(manual_clock: ManualClock) -> None:
+    fleet = Told()
+    breaker = make(manual_clock, fleet=fleet)
+    breaker.force_open(5.0, reason="voted", number=3)
+    breaker.reset()
+    await fail(breaker, 2)
+    assert breaker.explain().probe_in == 10.0
+    manual_clock.tick(10)
+    await call(breaker)
+    assert fleet.claims == 0
+
+
+async def test_an_opening_during_the_ramp_up_is_this_processs_too(
+    manual_clock: ManualClock,
+) -> None:
+    fleet = Told()
+    breaker = make(manual_clock, fleet=fleet, ramp_up=RampUp(10.0))
+    breaker.force_open(5.0, reason="voted", number=1)
+    breaker.force_close()
+    await fail(breaker, 2)
+    assert fleet.changes[-1] == (State.OPEN, Rule.CONSECUTIVE_FAILURES)
+    manual_clock.tick(20)
+    await call(breaker)
+    assert fleet.claims == 0
 
 
 async def test_the_fleet_does_not_undo_what_was_done_by_hand(manual_clock: ManualClock) -> None:

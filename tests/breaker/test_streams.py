@@ -164,9 +164,24 @@ async def test_a_probes_lease_begins_anew_with_each_item(manual_clock: ManualClo
     for number in range(5):
         assert await anext(stream) == number
         manual_clock.tick(25)
+        with pytest.raises(CircuitOpenError, match="half-open"):
+            breaker.admit()
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
     assert state_of(breaker) is State.CLOSED
+
+
+async def test_a_probe_whose_consumer_went_away_loses_its_lease(manual_clock: ManualClock) -> None:
+    breaker = make(manual_clock, probe_timeout=30.0)
+    await trip(breaker, manual_clock)
+    stream = numbers_under(breaker)(1)
+    await anext(stream)
+    manual_clock.tick(30)
+    with pytest.raises(CircuitOpenError):
+        breaker.admit()
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)  # the stream itself is not disturbed
+    assert (state_of(breaker), breaker.stats().overdue) == (State.OPEN, 1)
 
 
 async def test_methods_and_keys(manual_clock: ManualClock) -> None:
