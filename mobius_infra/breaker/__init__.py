@@ -40,6 +40,7 @@ from mobius_infra.breaker._fallback import (
 )
 from mobius_infra.breaker._hedge import Hedge, HedgeStats, Percentile, hedge
 from mobius_infra.breaker._keyed import KeyedBreaker, KeyedStats
+from mobius_infra.breaker._resilient import Resilient, resilient
 from mobius_infra.breaker._retry import Retry, RetryStats, retry
 from mobius_infra.breaker._rules import Calls, RampUp, Rules, Seconds
 from mobius_infra.breaker._state import Mode, Opening, Outcome, Permit, Rule, State
@@ -86,6 +87,7 @@ __all__ = [
     "Percentile",
     "Permit",
     "RampUp",
+    "Resilient",
     "Retry",
     "RetryBudget",
     "RetryBudgetSpent",
@@ -102,6 +104,7 @@ __all__ = [
     "fallback",
     "hedge",
     "remaining",
+    "resilient",
     "retry",
     "timeout",
 ]

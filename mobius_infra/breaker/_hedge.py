@@ -69,8 +69,8 @@ class Hedge(AsyncDecorator):
     """Further attempts at calls that are late. Made by `hedge`, which describes its settings."""
 
     __slots__ = (
-        "_after", "_attempts", "_budget", "_calls", "_clock", "_delay", "_latency", "_most",
-        "_unread", "_when", "_withheld", "_won", "events", "name",
+        "_after", "_attempts", "_calls", "_clock", "_delay", "_latency", "_most",
+        "_unread", "_when", "_withheld", "_won", "budget", "events", "name",
     )  # fmt: skip
 
     def __init__(
@@ -87,7 +87,7 @@ class Hedge(AsyncDecorator):
         self.events = Events()  # a hedge has no state that could change: nothing is emitted
         self._after = after
         self._most = most
-        self._budget = budget
+        self.budget = budget
         self._when = when
         self._clock = clock
         self._latency = Latency()
@@ -111,13 +111,25 @@ class Hedge(AsyncDecorator):
         return await self._wrap(func)(*args, **kwargs)
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        return self.wrap_when(func, _always)
+        return self.wrap_when(func)
 
     def wrap_when(
-        self, func: Callable[P, Awaitable[R]], may: Callable[P, bool]
+        self,
+        func: Callable[P, Awaitable[R]],
+        may: Callable[P, bool] | None = None,
+        *,
+        counts: bool = True,
     ) -> Callable[P, Coroutine[Any, Any, R]]:
-        """Decorate `func`; `may` is asked too, with the call's arguments. For `resilient`."""
-        request, monotonic = self._budget.request, self._clock.monotonic
+        """Decorate `func`. For `resilient`.
+
+        Args:
+            func: the function.
+            may: asked before a further attempt, with the call's arguments.
+            counts: whether to count the call in the budget.
+        """
+        request = self.budget.request if counts else _nothing
+        may = may or _always
+        monotonic = self._clock.monotonic
 
         @wraps(func)
         async def hedged(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -174,7 +186,7 @@ class Hedge(AsyncDecorator):
             reason = "deadline"
         elif not self._is_allowed(may):
             reason = "not allowed"
-        elif not self._budget.withdraw():
+        elif not self.budget.withdraw():
             reason = "budget spent"
         else:
             self._attempts += 1
@@ -191,6 +203,10 @@ class Hedge(AsyncDecorator):
 
     def __repr__(self) -> str:
         return f"Hedge({self.name!r}, after={self._after!r}, most={self._most})"
+
+
+def _nothing() -> None:
+    """Count nothing."""
 
 
 def _always(*_: object, **__: object) -> bool:
