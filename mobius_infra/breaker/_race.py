@@ -111,7 +111,7 @@ class Race(Generic[R]):
 
     async def _rest(self, error: BaseException) -> R:
         """Return the first success of the others; raise `error` if there is none."""
-        while self._winner is None and self._running:
+        if self._winner is None:
             self._decided = asyncio.get_running_loop().create_future()
             await self._decided
         if self._winner is not None:

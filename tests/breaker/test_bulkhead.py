@@ -173,6 +173,39 @@ async def test_one_cancelled_before_its_turn_in_the_same_turn_is_passed_over() -
     assert heir.done()
 
 
+async def test_one_cancelled_in_the_turn_in_which_it_waited_too_long_holds_no_slot(
+    manual_clock: ManualClock,
+) -> None:
+    limiter = bulkhead(1, queue=1, max_wait=5.0, clock=manual_clock)
+    await limiter.acquire()
+    gone = asyncio.create_task(limiter.acquire())
+    await settle()
+    manual_clock.tick(5)
+    await asyncio.sleep(0)
+    assert (gone.done(), limiter.waiting) == (False, 0)  # refused, but has not run since
+    gone.cancel()
+    await settle()
+    assert gone.cancelled()
+    assert limiter.in_use == 1
+
+
+async def test_one_granted_in_the_turn_in_which_it_would_have_waited_too_long_has_its_slot(
+    manual_clock: ManualClock,
+) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: complaints.append(about))
+    limiter = bulkhead(1, queue=1, max_wait=5.0, clock=manual_clock)
+    await limiter.acquire()
+    waiting = asyncio.create_task(limiter.acquire())
+    await settle()
+    manual_clock.tick(5)  # its timer runs next
+    limiter.release()
+    await waiting
+    assert limiter.in_use == 1
+    gc.collect()
+    assert complaints == []
+
+
 async def test_a_cancelled_waiter_says_that_nothing_was_tried() -> None:
     limiter = bulkhead(1, queue=1)
     await limiter.acquire()

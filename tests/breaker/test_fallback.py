@@ -74,6 +74,13 @@ async def test_what_is_nobodys_to_answer_passes(error: BaseException) -> None:
     assert caught.value is error
 
 
+async def test_a_function_is_not_asked_about_what_is_nobodys_to_answer() -> None:
+    safe = fallback(value="none", on=lambda error: True)
+    for error in (asyncio.CancelledError(), KeyboardInterrupt(), SystemExit(), GeneratorExit()):
+        with pytest.raises(type(error)):
+            await safe(failing(error))()
+
+
 async def test_a_group_of_answerable_errors_is_answered() -> None:
     error = ExceptionGroup("", [UpstreamError(), ExceptionGroup("", [rejection()])])
     assert await fallback(value="none", on=UpstreamError)(failing(error))() == "none"

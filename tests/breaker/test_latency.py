@@ -1,7 +1,7 @@
 from math import ceil, inf
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mobius_infra.breaker._latency import GROWTH, KEPT, Latency
@@ -10,6 +10,8 @@ durations = st.lists(st.floats(1e-5, 90.0), min_size=1, max_size=200)
 
 
 @given(durations, st.floats(0.01, 1.0))
+@example([1.0, 2.0], 0.5)
+@example([1.0], 1.0)
 def test_a_percentile_is_at_most_a_tenth_above_the_exact_one(
     seconds: list[float], share: float
 ) -> None:

@@ -64,7 +64,7 @@ def upstream(clock: ManualClock) -> Upstream:
 
 
 def make_breaker(clock: Clock) -> CircuitBreaker:
-    return CircuitBreaker("upstream", consecutive_failures=3, clock=clock)
+    return CircuitBreaker("upstream", consecutive_failures=3, clock=clock, draw=lambda: 0.0)
 
 
 async def test_fallback_and_retry_it_answers_only_when_there_are_no_attempts_left(
@@ -93,7 +93,7 @@ async def test_retry_and_breaker_each_attempt_is_counted(
     upstream: Upstream, clock: ManualClock
 ) -> None:
     breaker = make_breaker(clock)
-    again = retry(on=Exception, attempts=9, clock=clock)
+    again = retry(on=Exception, attempts=9, draw=lambda: 0.5, clock=clock)
     upstream.error = UpstreamError()
     with pytest.raises(CircuitOpenError):
         await resilient(retry=again, breaker=breaker)(upstream.ask)()
