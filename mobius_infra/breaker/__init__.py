@@ -42,9 +42,18 @@ from mobius_infra.breaker._hedge import Hedge, HedgeStats, Percentile, hedge
 from mobius_infra.breaker._keyed import KeyedBreaker, KeyedStats
 from mobius_infra.breaker._resilient import Resilient, resilient
 from mobius_infra.breaker._retry import Retry, RetryStats, retry
+from mobius_infra.breaker._retry_config import RetryConfig
 from mobius_infra.breaker._rules import Calls, RampUp, Rules, Seconds
 from mobius_infra.breaker._state import Mode, Opening, Outcome, Permit, Rule, State
 from mobius_infra.breaker._stats import BreakerStats
+from mobius_infra.breaker._throttle import (
+    Throttle,
+    ThrottledError,
+    ThrottleStats,
+    ThrottlingBegan,
+    ThrottlingEnded,
+    throttle,
+)
 from mobius_infra.breaker._timeout import CallTimeoutError, Timeout, TimeoutStats, timeout
 
 __all__ = [
@@ -91,11 +100,17 @@ __all__ = [
     "Retry",
     "RetryBudget",
     "RetryBudgetSpent",
+    "RetryConfig",
     "RetryStats",
     "Rule",
     "Rules",
     "Seconds",
     "State",
+    "Throttle",
+    "ThrottleStats",
+    "ThrottledError",
+    "ThrottlingBegan",
+    "ThrottlingEnded",
     "Timeout",
     "TimeoutStats",
     "WaitQueue",
@@ -106,5 +121,6 @@ __all__ = [
     "remaining",
     "resilient",
     "retry",
+    "throttle",
     "timeout",
 ]

@@ -56,9 +56,8 @@ class RetryBudget:
     Three attempts at each of three layers make 27 calls of one, just when the last layer is
     overloaded. With a budget, an outage adds a fifth to the traffic, and single failures are still
     retried. The defaults of ratio and window are those of Finagle's `RetryBudget`, whose floor is
-    ten a second. gRPC (proposal A6) takes failures from a bucket that successes fill: it can't
-    tell a quiet client from a failing one, and keeps no time, so a bucket emptied yesterday is
-    empty today. A window forgets.
+    ten a second. gRPC (proposal A6) takes failures from a bucket that successes fill, and
+    knows no time: a bucket that was emptied yesterday is still empty today. A window forgets.
 
     Args:
         ratio: retries allowed for each request in the window; 0 leaves only the floor.

@@ -1,7 +1,7 @@
 """The time by which an answer is wanted, known to all who work on it."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from functools import wraps
@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from mobius_infra.breaker._checks import require_seconds
+from mobius_infra.breaker._entered import Entered
 from mobius_infra.breaker._scope import Scope, present_task
 from mobius_infra.core import (
     AsyncDecorator,
@@ -98,8 +99,7 @@ class Deadline(AsyncDecorator):
         self.seconds = seconds
         self.events = Events()  # the error says it all: nothing is emitted
         self._clock = clock or SystemClock()
-        # `async with` in many tasks at once: each leaves what it entered itself.
-        self._entered: dict[asyncio.Task[Any], list[tuple[Scope, Token[Until | None]]]] = {}
+        self._entered = Entered[tuple[Scope, Until, Token[Until | None]]]()
         self._calls = self._exceeded = 0
 
     async def run(self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -131,7 +131,7 @@ class Deadline(AsyncDecorator):
             until, left = outer, outer.left()
         scope = Scope(task, task.cancelling())
         scope.arm(until.clock, left)
-        self._entered.setdefault(task, []).append((scope, _until.set(until)))
+        self._entered.push((scope, until, _until.set(until)))
 
     async def __aexit__(
         self,
@@ -139,15 +139,12 @@ class Deadline(AsyncDecorator):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        task = present_task()
-        scope, token = self._entered[task].pop()
-        if not self._entered[task]:
-            del self._entered[task]
-        until = _until.get()
-        _until.reset(token)
+        scope, until, token = self._entered.pop()
+        # A block inside an async generator may be left by a task that never had the deadline.
+        with suppress(ValueError):
+            _until.reset(token)
         if scope.leave(error):
             self._exceeded += 1
-            assert until is not None  # noqa: S101 - set on entry
             raise DeadlineExceededError(until.name, until.seconds) from error
 
     def __repr__(self) -> str:
@@ -163,9 +160,9 @@ def deadline(seconds: float, *, name: str = "deadline", clock: Clock | None = No
         @deadline(2.0)
         async def handle(update: Update) -> None: ...
 
-    `retry`, `timeout` and `hedge` inside it begin nothing that would end too late; `remaining()`
-    tells anyone else, for a header or a driver's own time-out. Inside another deadline it can only
-    shorten it.
+    Inside it `retry` begins no pause that would end too late, and `timeout` takes no longer;
+    `remaining()` tells anyone else, for a header or a driver's own time-out. Inside another
+    deadline it can only shorten it.
 
     It is carried by a context variable, so a task that is started inside inherits it. That task is
     told, not cancelled: whoever started it must end it, as `asyncio.TaskGroup` does. A task that is

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
 from urllib.parse import unquote
@@ -72,8 +72,8 @@ class KeyedBreaker(StreamDecorator):
     """
 
     __slots__ = (
-        "_busy", "_forgotten", "_idle", "_key", "_most", "_policy", "_totals", "_unguarded",
-        "events", "name",
+        "_alone", "_busy", "_forgotten", "_idle", "_key", "_most", "_policy", "_totals",
+        "_unguarded", "events", "name",
     )  # fmt: skip
 
     def __init__(
@@ -89,7 +89,9 @@ class KeyedBreaker(StreamDecorator):
         self.events = Events()
         self._key = key
         self._most = most
-        self._policy = CircuitBreaker(name, **options).policy
+        fleet = options.pop("fleet", None)
+        self._alone = CircuitBreaker(name, **options).policy
+        self._policy = replace(self._alone, fleet=fleet)
         self._idle: OrderedDict[str, CircuitBreaker] = OrderedDict()  # closed, oldest use first
         self._busy: dict[str, CircuitBreaker] = {}  # in any other state
         self._totals = dict.fromkeys(_COUNTERS, 0)  # of those forgotten
@@ -134,8 +136,10 @@ class KeyedBreaker(StreamDecorator):
         )
 
     def _make(self, key: str) -> CircuitBreaker:
-        made = CircuitBreaker.one_of(self._policy, self.name, key, self.events, self._moved)
-        if len(self._busy) >= self._most:
+        full = len(self._busy) >= self._most
+        policy = self._alone if full else self._policy
+        made = CircuitBreaker.one_of(policy, self.name, key, self.events, self._moved)
+        if full:
             self._unguarded += 1
         else:
             self._idle[key] = made

@@ -2,7 +2,7 @@
 
 `CircuitBreaker(..., fleet=fleet)` calls `fleet.join(breaker)` once, when it is made, and gets a
 `Member`. From then on the breaker tells it each change that was decided here, and asks it before
-a probe when the opening was the fleet's. In return the member calls, from the event loop's thread:
+each probe. In return the member calls, from the event loop's thread:
 
 - `breaker.force_open(seconds, reason=…, number=…)`: the fleet's circuit is open;
 - `breaker.force_close()`: it is closed; the ramp-up follows, if there is one.
@@ -33,11 +33,12 @@ class Member(Protocol):
     async def claim(self, permit: Permit) -> bool:
         """Ask the fleet for the right to make the probe that `permit` stands for.
 
-        Called only when the opening was the fleet's. The call waits for the answer, so it must
-        come within a bounded time; without a backend the answer is True, and the probe a local
-        one. Before it answers False, it calls `force_open` or `force_close` if the fleet's circuit
-        is another than was thought. If it is cancelled or raises, no call is made, and `settled`
-        is not called: what was claimed by then is the member's to give back.
+        The call waits for the answer, so it must come within a bounded time. If the fleet's
+        circuit is closed, or nobody can be asked, the answer is True, and the probe a local one.
+        If it turns out to be another than was thought, the member forces the circuit and answers
+        True: the permit is of an older generation then, and the breaker begins anew. If it is
+        cancelled or raises, no call is made, and `settled` is not called: what was claimed by then
+        is the member's to give back.
         """
         ...
 
@@ -50,5 +51,9 @@ class Fleet(Protocol):
     """Makes members."""
 
     def join(self, breaker: "CircuitBreaker") -> Member:
-        """Return the part of `breaker`; called while it is made, so it must only remember it."""
+        """Return the part of `breaker`; called while it is made, so it must only remember it.
+
+        The breaker keeps the member. The fleet keeps it weakly: the circuit of a key is forgotten
+        without a word.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Try again what failed for a moment; free where the first attempt succeeds."""
+"""Try again what failed for a moment; nearly free where the first attempt succeeds."""
 
 import asyncio
 import logging
@@ -103,33 +103,16 @@ class Retry(AsyncDecorator):
         Raises:
             Exception: what the last attempt raised, itself.
         """
-        self._calls += 1
-        if self._budget is not None:
-            self._budget.request()
-        started = self._clock.monotonic() if self._rules.timed else 0.0
-        try:
-            result = await func(*args, **kwargs)
-        except Exception as error:
-            if not self._retries_error(error):
-                raise
-            again = self._again(func, args, kwargs, started, error, None)
-        else:
-            if not self._retries_result(result):
-                return result
-            again = self._again(func, args, kwargs, started, None, result)
-        answer: R = await again
-        return answer
+        return await self._bind(func)(*args, **kwargs)
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        if self._rules.timed or self._budget is not None or self._on_result is not None:
+        return wraps(func)(self._bind(func))
 
-            @wraps(func)
-            async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-                return await self.run(func, *args, **kwargs)
+    def _bind(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        """Make the function that calls `func`, without a question about what is switched off."""
+        budget, timed, now = self._budget, self._rules.timed, self._clock.monotonic
+        asks_result = self._on_result is not None
 
-            return wrapper
-
-        @wraps(func)
         async def plain(*args: P.args, **kwargs: P.kwargs) -> R:
             self._calls += 1
             try:
@@ -141,7 +124,25 @@ class Retry(AsyncDecorator):
             answer: R = await again
             return answer
 
-        return plain
+        async def full(*args: P.args, **kwargs: P.kwargs) -> R:
+            self._calls += 1
+            if budget is not None:
+                budget.request()
+            started = now() if timed else 0.0
+            try:
+                result = await func(*args, **kwargs)
+            except Exception as error:
+                if not self._retries_error(error):
+                    raise
+                again = self._again(func, args, kwargs, started, error, None)
+            else:
+                if not asks_result or not self._retries_result(result):
+                    return result
+                again = self._again(func, args, kwargs, started, None, result)
+            answer: R = await again
+            return answer
+
+        return full if timed or asks_result or budget is not None else plain
 
     # Any: results of many functions.
     async def _again(
@@ -180,7 +181,7 @@ class Retry(AsyncDecorator):
             self._gave_up[pause] += 1
             if error is None:
                 return result
-            note(error, f"retry {self.name!r} made {course.made} attempts: {WHY[pause]}")
+            note(error, f"retry {self.name!r} gave up at attempt {course.made}: {WHY[pause]}")
             raise error
         finally:
             # The error's traceback refers to this frame, and tenacity's state to the error.
@@ -199,10 +200,7 @@ class Retry(AsyncDecorator):
         return GaveUp.BUDGET
 
     def _retries_error(self, error: Exception) -> bool:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            return False  # whatever was made of the cancellation further in, the task must end
-        return all(map(self._retries_leaf, leaves(error)))
+        return not must_end() and all(map(self._retries_leaf, leaves(error)))
 
     def _retries_leaf(self, error: Exception) -> bool:
         if isinstance(error, Rejected):
@@ -210,7 +208,8 @@ class Retry(AsyncDecorator):
         return self._matches(error)
 
     def _retries_result(self, result: object) -> bool:
-        return self._on_result is not None and says_yes("on_result", self._on_result, result)
+        on_result = self._on_result
+        return on_result is not None and says_yes("on_result", on_result, result) and not must_end()
 
     def __repr__(self) -> str:
         rules = self._rules
@@ -261,8 +260,8 @@ def retry(
             `retry_after` is read, of a group the largest.
         retry_after_max: seconds that are waited at most though more were asked for. Give a `within`
             or a deadline to give up instead.
-        within: seconds from the first attempt's start. Neither this nor a `deadline` around cuts an
-            attempt off, but no pause is begun that would not end before.
+        within: seconds from the first attempt's start. No pause is begun that would not end before,
+            nor before a `deadline` around; but unlike that, this cuts no attempt off.
         budget: shared by functions, so that they together retry no more than a share of requests.
         name: labels its numbers and notes.
         clock: measures and waits.
@@ -281,6 +280,12 @@ def retry(
         within=within,
     )
     return Retry(on, rules, on_result=on_result, budget=budget, name=name, clock=clock, draw=draw)
+
+
+def must_end() -> bool:
+    """Say whether the task is being cancelled, whatever was made of that further in."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def note(error: Exception, text: str) -> None:

@@ -14,7 +14,7 @@ class Ring:
         granted: how much of it was granted.
     """
 
-    __slots__ = ("_asked", "_bucket", "_granted", "_width", "asked", "granted")
+    __slots__ = ("_asked", "_bucket", "_ends", "_granted", "_width", "asked", "granted")
 
     def __init__(self, window: float) -> None:
         self.asked = self.granted = 0
@@ -22,9 +22,12 @@ class Ring:
         self._granted = [0] * BUCKETS
         self._width = window / BUCKETS
         self._bucket = 0  # number of the present one since time zero; its place is modulo BUCKETS
+        self._ends = 0.0  # when the present one does
 
     def roll(self, now: float) -> None:
         """Forget what is older than the window. A time before the last one changes nothing."""
+        if now < self._ends:
+            return
         bucket = int(now // self._width)
         # At most once around: after a long silence every bucket is old.
         for number in range(max(self._bucket, bucket - BUCKETS) + 1, bucket + 1):
@@ -32,7 +35,8 @@ class Ring:
             self.asked -= self._asked[at]
             self.granted -= self._granted[at]
             self._asked[at] = self._granted[at] = 0
-        self._bucket = max(self._bucket, bucket)
+        self._bucket = bucket
+        self._ends = (bucket + 1) * self._width
 
     def add(self, asked: int, granted: int) -> None:
         """Count at the time of the last `roll`."""

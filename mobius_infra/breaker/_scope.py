@@ -61,8 +61,10 @@ def call_later(clock: Clock, seconds: float, call: Callable[[], None]) -> Callab
     if isinstance(clock, SystemClock):
         return asyncio.get_running_loop().call_later(seconds, call).cancel
 
+    at = clock.monotonic() + seconds  # not from when the task comes to run
+
     async def wait() -> None:
-        await clock.sleep(seconds)
+        await clock.sleep(at - clock.monotonic())
         call()
 
     return asyncio.ensure_future(wait()).cancel
@@ -83,7 +85,7 @@ def present_task() -> asyncio.Task[Any]:
 # Any, below: what an awaitable yields to the event loop is between the two of them.
 def as_coroutine(awaitable: Awaitable[R]) -> Coroutine[Any, Any, R]:
     """Return what can be driven by hand; only a wrapped foreign awaitable is not one already."""
-    return awaitable if isinstance(awaitable, types.CoroutineType) else _await(awaitable)
+    return awaitable if type(awaitable) is types.CoroutineType else _await(awaitable)
 
 
 async def _await(awaitable: Awaitable[R]) -> R:

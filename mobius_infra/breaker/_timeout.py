@@ -1,8 +1,6 @@
-"""Give up on a call that takes too long; free for a call that does not wait."""
+"""Give up on a call that takes too long, without a timer for one that does not wait."""
 
-import asyncio
-import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import wraps
 from types import TracebackType
@@ -10,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from mobius_infra.breaker._checks import require_seconds
 from mobius_infra.breaker._deadline import DeadlineExceededError, present
+from mobius_infra.breaker._entered import Entered
 from mobius_infra.breaker._scope import Scope, as_coroutine, present_task, resume
 from mobius_infra.core import (
     AsyncDecorator,
@@ -60,8 +59,7 @@ class Timeout(AsyncDecorator):
         self.seconds = seconds
         self.events = Events()  # the error says it all: nothing is emitted
         self._clock = clock or SystemClock()
-        # `async with` in many tasks at once: each leaves what it entered itself.
-        self._entered: dict[asyncio.Task[Any], list[tuple[Scope, MakeError]]] = {}
+        self._entered = Entered[tuple[Scope, MakeError]]()
         self._calls = self._expired = 0
 
     async def run(self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -71,42 +69,42 @@ class Timeout(AsyncDecorator):
             CallTimeoutError: if it took longer.
             DeadlineExceededError: if the deadline around came first.
         """
-        return await self._bounded(as_coroutine(func(*args, **kwargs)))
+        return await self._bind(func)(*args, **kwargs)
 
     def stats(self) -> TimeoutStats:
         """Return the numbers as they are now."""
         return TimeoutStats(calls=self._calls, expired=self._expired)
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        @wraps(func)
-        async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            return await self._bounded(as_coroutine(func(*args, **kwargs)))
+        return wraps(func)(self._bind(func))
 
-        return wrapper
+    def _bind(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        now = self._clock.monotonic
 
-    # Any: what the coroutine yields to the event loop.
-    @types.coroutine
-    def _bounded(self, coroutine: Coroutine[Any, Any, R]) -> Generator[Any, Any, R]:
-        """Drive the first step by hand: only a coroutine that waits after it needs a timer."""
-        self._calls += 1
-        task = present_task()
-        cancelling, started = task.cancelling(), self._clock.monotonic()
-        try:
-            waits_for = coroutine.send(None)
-        except StopIteration as done:
-            result: R = done.value
+        async def bounded(*args: P.args, **kwargs: P.kwargs) -> R:
+            task = present_task()
+            self._calls += 1
+            cancelling, started = task.cancelling(), now()
+            coroutine = as_coroutine(func(*args, **kwargs))
+            # The first step is driven by hand: only what waits after it needs a timer.
+            try:
+                waits_for = coroutine.send(None)
+            except StopIteration as done:
+                result: R = done.value
+                return result
+            scope = Scope(task, cancelling)
+            make_error = self._arm(scope, self.seconds - (now() - started))
+            try:
+                result = await resume(coroutine, waits_for)
+            except BaseException as error:
+                if scope.leave(error):
+                    self._expired += 1
+                    raise make_error() from error
+                raise
+            scope.leave(None)
             return result
-        scope = Scope(task, cancelling)
-        make_error = self._arm(scope, self.seconds - (self._clock.monotonic() - started))
-        try:
-            result = yield from resume(coroutine, waits_for)
-        except BaseException as error:
-            if scope.leave(error):
-                self._expired += 1
-                raise make_error() from error
-            raise
-        scope.leave(None)
-        return result
+
+        return bounded
 
     def _arm(self, scope: Scope, seconds: float) -> "MakeError":
         """Arm for `seconds`, or for what the deadline around leaves if that is less.
@@ -125,7 +123,7 @@ class Timeout(AsyncDecorator):
         self._calls += 1
         scope = Scope(task, task.cancelling())
         make_error = self._arm(scope, self.seconds)
-        self._entered.setdefault(task, []).append((scope, make_error))
+        self._entered.push((scope, make_error))
 
     async def __aexit__(
         self,
@@ -133,10 +131,7 @@ class Timeout(AsyncDecorator):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        task = present_task()
-        scope, make_error = self._entered[task].pop()
-        if not self._entered[task]:
-            del self._entered[task]
+        scope, make_error = self._entered.pop()
         if scope.leave(error):
             self._expired += 1
             raise make_error() from error
@@ -159,8 +154,8 @@ def timeout(seconds: float, *, name: str = "timeout", clock: Clock | None = None
 
     It behaves as `asyncio.timeout`: what is inside is cancelled, and only that cancellation becomes
     a `TimeoutError`. One that came from outside passes, also when both came at once. The decorated
-    call is cheaper: no timer is armed until it waits for something, and a value that is there at
-    once costs nothing. Inside a `deadline` it takes what is left if that is less.
+    call is cheaper: no timer is armed until it waits for something. Inside a `deadline` it takes
+    what is left if that is less.
 
     Args:
         seconds: how long it may take.

@@ -1,10 +1,13 @@
 """What the tests of the breaker call, and how it fails."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from mobius_infra.breaker import Backoff, CircuitBreaker, State
+from mobius_infra.breaker import Backoff, CircuitBreaker, Outcome, Permit, Rule, State
+from mobius_infra.breaker._state import Change
 from mobius_infra.core import Event
 from mobius_infra.testing import ManualClock
 
@@ -58,3 +61,37 @@ async def trip(breaker: CircuitBreaker, clock: ManualClock) -> None:
     await fail(breaker, 2)
     assert breaker.state is State.OPEN
     clock.tick(10)
+
+
+class Told:
+    """A fleet of one circuit that notes what it hears, and grants or refuses as told."""
+
+    def __init__(self) -> None:
+        self.breaker: CircuitBreaker | None = None
+        self.changes: list[tuple[State, Rule | None]] = []
+        self.ends: list[Outcome] = []
+        self.claims = 0
+        self.grant = True
+        self.gate: asyncio.Event | None = None
+        self.error: Exception | None = None
+        self.on_join: Callable[[CircuitBreaker], object] = lambda breaker: None
+
+    def join(self, breaker: CircuitBreaker) -> "Told":
+        self.breaker = breaker
+        self.on_join(breaker)
+        return self
+
+    def changed(self, change: Change) -> None:
+        rule = None if change.opening is None else change.opening.rule
+        self.changes.append((change.after, rule))
+
+    async def claim(self, permit: Permit) -> bool:
+        self.claims += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return self.grant
+
+    def settled(self, permit: Permit, outcome: Outcome) -> None:
+        self.ends.append(outcome)

@@ -16,7 +16,7 @@ from mobius_infra.breaker import (
 )
 from mobius_infra.core import ConfigurationError
 from mobius_infra.testing import ManualClock
-from tests.breaker.support import DependencyError
+from tests.breaker.support import DependencyError, Told
 
 
 def make(clock: ManualClock, **options: Any) -> KeyedBreaker:
@@ -144,6 +144,19 @@ def test_a_forgotten_circuit_comes_back_when_its_calls_in_flight_fail(
     assert per_host.breaker("a") is breaker
     assert per_host.open_keys() == {"a": State.OPEN}
     assert per_host.stats().keys == 1
+
+
+def test_each_remembered_circuit_joins_the_fleet_and_nothing_else_does(
+    manual_clock: ManualClock,
+) -> None:
+    fleet = Told()
+    joined: list[str | None] = []
+    fleet.on_join = lambda breaker: joined.append(breaker.key)
+    per_host = make(manual_clock, most=2, fleet=fleet)
+    open_circuit(per_host, "a")
+    open_circuit(per_host, "b")
+    per_host.breaker("c")
+    assert joined == ["a", "b"]
 
 
 def test_shadow_circuits_are_kept_too(manual_clock: ManualClock) -> None:

@@ -5,56 +5,21 @@ import asyncio
 import pytest
 
 from mobius_infra.breaker import (
-    CircuitBreaker,
     CircuitClosed,
     CircuitHalfOpened,
     CircuitOpened,
     CircuitOpenError,
     CircuitRecovering,
     Outcome,
-    Permit,
     RampUp,
     Rule,
     State,
 )
-from mobius_infra.breaker._state import Change
 from mobius_infra.testing import ManualClock
-from tests.breaker.support import DependencyError, call, fail, hear, make, state_of
+from tests.breaker.support import DependencyError, Told, call, fail, hear, make, state_of
 
 
-class Told:
-    """A fleet of one circuit that notes what it hears, and grants or refuses as told."""
-
-    def __init__(self) -> None:
-        self.breaker: CircuitBreaker | None = None
-        self.changes: list[tuple[State, Rule | None]] = []
-        self.ends: list[Outcome] = []
-        self.claims = 0
-        self.grant = True
-        self.gate: asyncio.Event | None = None
-        self.error: Exception | None = None
-
-    def join(self, breaker: CircuitBreaker) -> "Told":
-        self.breaker = breaker
-        return self
-
-    def changed(self, change: Change) -> None:
-        rule = None if change.opening is None else change.opening.rule
-        self.changes.append((change.after, rule))
-
-    async def claim(self, permit: Permit) -> bool:
-        self.claims += 1
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.error is not None:
-            raise self.error
-        return self.grant
-
-    def settled(self, permit: Permit, outcome: Outcome) -> None:
-        self.ends.append(outcome)
-
-
-async def test_a_member_hears_of_what_is_decided_here_and_local_probes_need_no_grant(
+async def test_a_member_hears_of_what_is_decided_here_and_is_asked_before_each_probe(
     manual_clock: ManualClock,
 ) -> None:
     fleet = Told()
@@ -72,7 +37,7 @@ async def test_a_member_hears_of_what_is_decided_here_and_local_probes_need_no_g
         (State.HALF_OPEN, None),
         (State.CLOSED, None),
     ]
-    assert (fleet.claims, fleet.ends) == (0, [Outcome.FAILURE, Outcome.SUCCESS])
+    assert (fleet.claims, fleet.ends) == (2, [Outcome.FAILURE, Outcome.SUCCESS])
 
 
 async def test_a_fleets_opening_is_probed_by_its_leave_only(manual_clock: ManualClock) -> None:
@@ -184,32 +149,6 @@ async def test_a_fleet_closes_by_the_ramp_up(manual_clock: ManualClock) -> None:
     breaker.force_close()
     assert state_of(breaker) is State.RECOVERING
     assert [type(each) for each in heard] == [CircuitOpened, CircuitRecovering]
-
-
-async def test_after_a_reset_an_opening_is_this_processs_again(manual_clock: ManualClock) -> None:
-    fleet = Told()
-    breaker = make(manual_clock, fleet=fleet)
-    breaker.force_open(5.0, reason="voted", number=3)
-    breaker.reset()
-    await fail(breaker, 2)
-    assert breaker.explain().probe_in == 10.0
-    manual_clock.tick(10)
-    await call(breaker)
-    assert fleet.claims == 0
-
-
-async def test_an_opening_during_the_ramp_up_is_this_processs_too(
-    manual_clock: ManualClock,
-) -> None:
-    fleet = Told()
-    breaker = make(manual_clock, fleet=fleet, ramp_up=RampUp(10.0))
-    breaker.force_open(5.0, reason="voted", number=1)
-    breaker.force_close()
-    await fail(breaker, 2)
-    assert fleet.changes[-1] == (State.OPEN, Rule.CONSECUTIVE_FAILURES)
-    manual_clock.tick(20)
-    await call(breaker)
-    assert fleet.claims == 0
 
 
 async def test_the_fleet_does_not_undo_what_was_done_by_hand(manual_clock: ManualClock) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import sys
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -253,17 +253,17 @@ class Scenarios:
             await inner
 
     async def a_task_group_inside(self, bounded: Bounded, log: list[object]) -> object:
-        async def child(number: int) -> None:
+        async def child() -> None:
             try:
                 await nap()
             except asyncio.CancelledError:
-                log.append(number)
+                log.append("cancelled")
                 raise
 
         async def body() -> None:
             async with asyncio.TaskGroup() as group:
-                group.create_task(child(1))
-                group.create_task(child(2))
+                group.create_task(child())
+                group.create_task(child())
 
         return await bounded(1, body)
 
@@ -420,7 +420,7 @@ async def test_a_block_is_measured_too(manual_clock: ManualClock) -> None:
     with pytest.raises(CallTimeoutError):
         await task
     assert bounded.stats() == TimeoutStats(calls=1, expired=1)
-    assert not bounded._entered
+    assert not bounded._entered._stacks
 
 
 async def test_time_before_the_first_wait_counts(manual_clock: ManualClock) -> None:
@@ -429,6 +429,7 @@ async def test_time_before_the_first_wait_counts(manual_clock: ManualClock) -> N
         await asyncio.Event().wait()
 
     task = asyncio.create_task(timeout(2, clock=manual_clock)(compute_then_wait)())
+    await asyncio.sleep(0)
     await manual_clock.advance(0.5)
     with pytest.raises(CallTimeoutError):
         await task
@@ -575,7 +576,28 @@ async def test_one_object_serves_nested_blocks_and_many_tasks(manual_clock: Manu
         "'timeout' took longer than 2 s",
         "in time",
     ]
-    assert not shared._entered
+    assert not shared._entered._stacks
+
+
+async def test_a_block_of_a_generator_may_be_left_by_another_task(
+    manual_clock: ManualClock,
+) -> None:
+    limit = timeout(2, clock=manual_clock)
+
+    async def items() -> AsyncGenerator[int, None]:
+        async with limit:
+            yield 1
+
+    given = items()
+
+    async def first() -> int:
+        return await anext(given)
+
+    assert await asyncio.create_task(first()) == 1
+    await given.aclose()
+    await manual_clock.advance(5)
+    assert manual_clock.sleepers == 0
+    assert not limit._entered._stacks
 
 
 def test_the_virtual_loop_is_one() -> None:
