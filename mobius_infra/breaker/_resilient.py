@@ -12,6 +12,7 @@ from mobius_infra.breaker._hedge import Hedge
 from mobius_infra.breaker._keyed import KeyedBreaker
 from mobius_infra.breaker._retry import Retry
 from mobius_infra.breaker._state import State
+from mobius_infra.breaker._throttle import Throttle
 from mobius_infra.breaker._timeout import Timeout
 from mobius_infra.core import Component, decorate, require
 
@@ -27,6 +28,7 @@ Call = Callable[..., Awaitable[Any]]
 class _Parts(TypedDict, total=False):
     retry: Retry | None
     hedge: Hedge | None
+    throttle: Throttle | None
     breaker: CircuitBreaker | KeyedBreaker | None
     timeout: Timeout | None
     bulkhead: Bulkhead | None
@@ -36,6 +38,7 @@ _KINDS: dict[str, tuple[type[Any], ...]] = {
     "fallback": (Fallback,),
     "retry": (Retry,),
     "hedge": (Hedge,),
+    "throttle": (Throttle,),
     "breaker": (CircuitBreaker, KeyedBreaker),
     "timeout": (Timeout,),
     "bulkhead": (Bulkhead,),
@@ -136,6 +139,7 @@ def resilient(
     fallback: Fallback[Any] | None = None,
     retry: Retry | None = None,
     hedge: Hedge | None = None,
+    throttle: Throttle | None = None,
     breaker: CircuitBreaker | KeyedBreaker | None = None,
     timeout: Timeout | None = None,
     bulkhead: Bulkhead | None = None,
@@ -165,6 +169,7 @@ def resilient(
         fallback: answers what none of the others could.
         retry: makes further attempts, each with all that follows.
         hedge: makes another attempt while one is late.
+        throttle: rejects attempts while the service refuses too many.
         breaker: counts each attempt, or rejects it.
         timeout: bounds each attempt, its wait for the bulkhead included.
         bulkhead: gives a slot for as long as the function runs, and no longer.
@@ -172,7 +177,7 @@ def resilient(
     Raises:
         ConfigurationError: for a part of another kind, or none at all.
     """
-    given = (fallback, retry, hedge, breaker, timeout, bulkhead)
+    given = (fallback, retry, hedge, throttle, breaker, timeout, bulkhead)
     parts = {name: part for name, part in zip(_KINDS, given, strict=True) if part is not None}
     for name, part in parts.items():
         allowed = " or ".join(kind.__name__ for kind in _KINDS[name])

@@ -13,11 +13,13 @@ from mobius_infra.breaker import (
     KeyedBreaker,
     RetryBudget,
     State,
+    ThrottledError,
     bulkhead,
     fallback,
     hedge,
     resilient,
     retry,
+    throttle,
     timeout,
 )
 from mobius_infra.core import Clock, ConfigurationError
@@ -238,6 +240,31 @@ async def test_hedge_and_bulkhead_a_hedge_that_finds_no_slot_harms_nothing(
     assert limiter.stats().rejected["full"] == 1
 
 
+async def test_retry_and_throttle_a_rejection_is_not_tried_again(
+    upstream: Upstream, clock: ManualClock
+) -> None:
+    brake = throttle(on=UpstreamError, k=1.0, clock=clock, draw=lambda: 0.0)
+    again = retry(on=Exception, attempts=9, clock=clock)
+    upstream.error = UpstreamError()
+    with pytest.raises(ThrottledError):
+        await resilient(retry=again, throttle=brake)(upstream.ask)()
+    assert (upstream.asked, brake.stats().rejected) == (1, 1)
+
+
+async def test_throttle_and_breaker_an_open_circuit_is_no_refusal(
+    upstream: Upstream, clock: ManualClock
+) -> None:
+    breaker = make_breaker(clock)
+    brake = throttle(on=Exception, k=1.0, clock=clock, draw=lambda: 0.0)
+    ask = resilient(throttle=brake, breaker=breaker)(upstream.ask)
+    breaker.isolate()
+    for _ in range(3):
+        with pytest.raises(CircuitOpenError):
+            await ask()
+    breaker.reset()
+    assert await ask() == "answer 1"
+
+
 async def test_breaker_and_timeout_what_takes_too_long_has_failed(
     upstream: Upstream, clock: ManualClock
 ) -> None:
@@ -339,6 +366,7 @@ async def test_all_of_it_answers(upstream: Upstream, clock: ManualClock) -> None
         fallback=fallback(value=None),
         retry=retry(on=UpstreamError, clock=clock),
         hedge=hedge(after=1.0, clock=clock),
+        throttle=throttle(on=UpstreamError, clock=clock),
         breaker=make_breaker(clock),
         timeout=timeout(2.0, clock=clock),
         bulkhead=bulkhead(10, clock=clock),
