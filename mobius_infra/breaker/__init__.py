@@ -9,8 +9,9 @@ from mobius_infra.breaker._bulkhead import (
     BulkheadFull,
     BulkheadFullError,
     BulkheadStats,
-    bulkhead,
 )
+from mobius_infra.breaker._bulkhead_keyed import KeyedBulkhead, KeyedBulkheadStats
+from mobius_infra.breaker._bulkhead_make import bulkhead
 from mobius_infra.breaker._bulkhead_queue import WaitQueue
 from mobius_infra.breaker._config import BreakerConfig
 from mobius_infra.breaker._deadline import (
@@ -89,6 +90,8 @@ __all__ = [
     "HedgeStats",
     "Jitter",
     "KeyedBreaker",
+    "KeyedBulkhead",
+    "KeyedBulkheadStats",
     "KeyedStats",
     "Mode",
     "Opening",

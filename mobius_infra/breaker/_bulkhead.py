@@ -6,29 +6,27 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar
+from urllib.parse import unquote
 
-from mobius_infra.breaker._bulkhead_queue import Fifo, WaitQueue
-from mobius_infra.breaker._checks import is_number, require_count
+from mobius_infra.breaker._bulkhead_queue import WaitQueue
+from mobius_infra.breaker._checks import require_count
 from mobius_infra.breaker._scope import call_later
 from mobius_infra.core import (
     AsyncDecorator,
     Clock,
-    ConfigurationError,
     Event,
     Events,
     Rejected,
     Stats,
-    SystemClock,
     compile_key,
     counter,
     gauge,
-    require,
 )
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Tenant = str | Callable[..., str]
+KeyTemplate = str | Callable[..., str]
 Reason = Literal["full", "waited too long", "cancelled"]
 Waiter = asyncio.Future[bool]
 """Says whether a slot was given: True, with the slot; False once it has waited too long."""
@@ -115,7 +113,7 @@ class Bulkhead(AsyncDecorator):
         queue: WaitQueue[Any],  # Any: futures, but a queue never looks into what it keeps
         *,
         max_wait: float | None,
-        tenant: Tenant | None,
+        tenant: KeyTemplate | None,
         clock: Clock,
     ) -> None:
         self.name = name
@@ -201,7 +199,7 @@ class Bulkhead(AsyncDecorator):
         self._hand_over()
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        tenant_of = None if self._tenant is None else compile_key(self._tenant, func)
+        tenant_of = None if self._tenant is None else key_function(self._tenant, func)
 
         @wraps(func)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -304,55 +302,13 @@ class Bulkhead(AsyncDecorator):
         return f"Bulkhead({self.name!r}, {self.in_use} of {self._limit}{waiting})"
 
 
-def bulkhead(
-    limit: int,
-    *,
-    queue: int | WaitQueue[Any] = 0,  # Any: see `Bulkhead`
-    max_wait: float | None = 1.0,
-    tenant: Tenant | None = None,
-    name: str = "bulkhead",
-    clock: Clock | None = None,
-) -> Bulkhead:
-    """Let at most `limit` calls be under way at once.
-
-        @bulkhead(10, queue=100, max_wait=1.0)
-        async def report(user_id: int) -> bytes: ...
-
-    A dependency that has become slow keeps its callers waiting, with all that they hold: sockets,
-    memory, locks. A bulkhead bounds how many of them there are (Michael Nygard, "Release It!"). How
-    many a healthy dependency needs is calls a second times seconds a call (Little's law).
-
-    It works as `async with bulkhead:` too, and by `acquire` and `release`. It belongs to one event
-    loop.
-
-    Args:
-        limit: calls at once.
-        queue: calls that wait for a slot, first come first served, or a `WaitQueue` that orders
-            them otherwise. By default none waits: a queue hides that there is too much to do, and
-            only makes sense for what comes in bursts.
-        max_wait: seconds that a call waits at most; None: as long as it takes.
-        tenant: on whose account a call waits, for a queue that tenants share: a parameter's name, a
-            template such as `{user.id}`, or a function of the call's arguments.
-        name: labels its numbers, events and errors.
-        clock: measures the waiting.
+def key_function(template: KeyTemplate, func: Callable[..., object]) -> Callable[..., str]:
+    """Compile a template for calls of `func`. A parameter alone is not quoted: nothing is joined.
 
     Raises:
-        ConfigurationError: for a value out of range; names field, value and range.
+        ConfigurationError: if it names no parameter of `func`.
     """
-    require_count("limit", limit)
-    require(bool(name), "name", name, "a name for numbers, events and errors")
-    if max_wait is not None:
-        good = is_number(max_wait) and max_wait > 0
-        require(good, "max_wait", max_wait, "a positive number of seconds, or None")
-    if isinstance(queue, int):
-        good = not isinstance(queue, bool) and queue >= 0
-        require(good, "queue", queue, "a number of calls from 0 up, or a queue")
-        require(tenant is None, "tenant", tenant, "left out, if `queue` is a number: who comes "
-            "first is served first, whoever it is")  # fmt: skip
-        queue = Fifo(queue)
-    for method in ("push", "pop", "remove", "__len__"):
-        if not callable(getattr(queue, method, None)):
-            raise ConfigurationError("queue", queue, f"a queue that has {method}, or a number")
-    return Bulkhead(
-        name, limit, queue, max_wait=max_wait, tenant=tenant, clock=clock or SystemClock()
-    )
+    made = compile_key(template, func)
+    if callable(template) or not template.isidentifier():
+        return made
+    return lambda *args, **kwargs: unquote(made(*args, **kwargs))

@@ -7,6 +7,7 @@ from typing import Any, Generic, Never, ParamSpec, TypedDict, TypeVar, Unpack, o
 
 from mobius_infra.breaker._breaker import CircuitBreaker
 from mobius_infra.breaker._bulkhead import Bulkhead, BulkheadFullError
+from mobius_infra.breaker._bulkhead_keyed import KeyedBulkhead
 from mobius_infra.breaker._fallback import Fallback
 from mobius_infra.breaker._hedge import Hedge
 from mobius_infra.breaker._keyed import KeyedBreaker
@@ -31,7 +32,7 @@ class _Parts(TypedDict, total=False):
     throttle: Throttle | None
     breaker: CircuitBreaker | KeyedBreaker | None
     timeout: Timeout | None
-    bulkhead: Bulkhead | None
+    bulkhead: Bulkhead | KeyedBulkhead | None
 
 
 _KINDS: dict[str, tuple[type[Any], ...]] = {
@@ -41,7 +42,7 @@ _KINDS: dict[str, tuple[type[Any], ...]] = {
     "throttle": (Throttle,),
     "breaker": (CircuitBreaker, KeyedBreaker),
     "timeout": (Timeout,),
-    "bulkhead": (Bulkhead,),
+    "bulkhead": (Bulkhead, KeyedBulkhead),
 }
 """Outermost first."""
 
@@ -142,7 +143,7 @@ def resilient(
     throttle: Throttle | None = None,
     breaker: CircuitBreaker | KeyedBreaker | None = None,
     timeout: Timeout | None = None,
-    bulkhead: Bulkhead | None = None,
+    bulkhead: Bulkhead | KeyedBulkhead | None = None,
 ) -> Resilient[Any]:
     """Stack them around a function, in the order in which they work.
 
