@@ -1,12 +1,39 @@
 """Bulkheads as their users make them."""
 
-from typing import Any, overload
+from typing import Any, TypedDict, overload
 
 from mobius_infra.breaker._bulkhead import Bulkhead, KeyTemplate
 from mobius_infra.breaker._bulkhead_keyed import KeyedBulkhead
 from mobius_infra.breaker._bulkhead_queue import Fifo, WaitQueue
 from mobius_infra.breaker._checks import is_number, require_count
-from mobius_infra.core import Clock, ConfigurationError, SystemClock, require
+from mobius_infra.core import Clock, Config, ConfigurationError, SystemClock, require
+
+
+class BulkheadOptions(TypedDict):
+    """What `BulkheadConfig.options` returns."""
+
+    limit: int
+    queue: int
+    max_wait: float | None
+    name: str
+
+
+class BulkheadConfig(Config):
+    """All that a file can say of a `bulkhead`; the fields are its parameters.
+
+        reports = bulkhead(**BulkheadConfig.load(settings).options())
+    """
+
+    limit: int
+    queue: int = 0
+    max_wait: float | None = 1.0
+    name: str = "bulkhead"
+
+    def options(self) -> BulkheadOptions:
+        """Return the keyword arguments of `bulkhead`."""
+        return BulkheadOptions(
+            limit=self.limit, queue=self.queue, max_wait=self.max_wait, name=self.name
+        )
 
 
 @overload

@@ -6,7 +6,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial, wraps
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypedDict, TypeVar
 
 from mobius_infra.breaker._breaker import CircuitBreaker
 from mobius_infra.breaker._budget import RetryBudget
@@ -19,6 +19,7 @@ from mobius_infra.breaker._state import State
 from mobius_infra.core import (
     AsyncDecorator,
     Clock,
+    Config,
     Events,
     Stats,
     SystemClock,
@@ -63,6 +64,31 @@ class HedgeStats(Stats):
     won: int = counter("Calls that an attempt after the first answered")
     withheld: Mapping[str, int] = counter("Attempts that were not made", label="reason")
     delay: float = gauge("Seconds before another attempt; infinite while it is not known")
+
+
+class HedgeOptions(TypedDict):
+    """What `HedgeConfig.options` returns."""
+
+    after: float | Percentile
+    most: int
+    name: str
+
+
+class HedgeConfig(Config):
+    """All that a file can say of a `hedge`; the fields are its parameters.
+
+        late = hedge(**HedgeConfig.load(settings).options(), budget=budget)
+
+    As JSON: `{"name": "search", "after": {"share": 0.95}}`, or `"after": 0.05`.
+    """
+
+    after: float | Percentile
+    most: int = 1
+    name: str = "hedge"
+
+    def options(self) -> HedgeOptions:
+        """Return the keyword arguments of `hedge`."""
+        return HedgeOptions(after=self.after, most=self.most, name=self.name)
 
 
 class Hedge(AsyncDecorator):

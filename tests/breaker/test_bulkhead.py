@@ -5,6 +5,7 @@ from typing import Any, assert_type
 import pytest
 
 from mobius_infra.breaker import (
+    BulkheadConfig,
     BulkheadFreed,
     BulkheadFull,
     BulkheadFullError,
@@ -431,3 +432,10 @@ def test_a_wrong_size_changes_nothing() -> None:
     with pytest.raises(ConfigurationError, match="limit"):
         limiter.resize(0)
     assert limiter.limit == 2
+
+
+def test_it_is_built_from_settings() -> None:
+    config = BulkheadConfig.load({"name": "reports", "limit": 5, "queue": 10, "max_wait": None})
+    assert repr(bulkhead(**config.options())) == "Bulkhead('reports', 0 of 5)"
+    with pytest.raises(ConfigurationError, match="limit"):
+        BulkheadConfig.load({"limit": "many"})

@@ -5,7 +5,7 @@ from typing import Any, assert_type
 
 import pytest
 
-from mobius_infra.breaker import CircuitBreaker, Percentile, RetryBudget, hedge
+from mobius_infra.breaker import CircuitBreaker, HedgeConfig, Percentile, RetryBudget, hedge
 from mobius_infra.breaker._deadline import deadline
 from mobius_infra.core import ConfigurationError, samples
 from mobius_infra.testing import ManualClock
@@ -472,3 +472,13 @@ def test_a_percentile_needs_some_calls() -> None:
     with pytest.raises(ConfigurationError) as caught:
         Percentile(0.9, minimum=0)
     assert caught.value.field == "minimum"
+
+
+def test_it_is_built_from_settings() -> None:
+    config = HedgeConfig.load({"name": "search", "after": {"share": 0.9}, "most": 2})
+    assert repr(hedge(**config.options())) == (
+        "Hedge('search', after=Percentile(share=0.9, minimum=100), most=2)"
+    )
+    assert HedgeConfig.load({"after": 0.05}).options()["after"] == 0.05
+    with pytest.raises(ConfigurationError, match="after"):
+        HedgeConfig.load({"after": {"share": 95}})
