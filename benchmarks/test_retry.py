@@ -160,7 +160,7 @@ def contend(clients: int, backoff: Backoff | None, seed: int) -> tuple[int, floa
     return row.writes, now
 
 
-# The second pause of the model's exponential is its first: it counts attempts from zero.
+# The model's first exponential pause is twice its base of 5 ms; only decorrelated starts at it.
 POLICIES: dict[str, Backoff | None] = {
     "no backoff": None,
     "exponential": Backoff(0.010, 2.0, jitter="none"),

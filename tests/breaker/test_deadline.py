@@ -138,9 +138,25 @@ async def test_a_time_out_takes_what_the_deadline_leaves(
 
     task = asyncio.create_task(main())
     await manual_clock.advance(2)
+    assert task.done()
     with pytest.raises(DeadlineExceededError, match="outer"):
         await task
     assert bounded.stats().expired == 1
+
+
+async def test_a_deadline_in_a_task_of_its_own_ends_with_the_one_it_inherits(
+    within: Make, manual_clock: ManualClock
+) -> None:
+    async def main() -> None:
+        async with within(2, "outer"):
+            task = asyncio.create_task(within(9, "inner").run(forever))
+        await task
+
+    task = asyncio.create_task(main())
+    await manual_clock.advance(2)
+    assert task.done()
+    with pytest.raises(DeadlineExceededError, match="outer"):
+        await task
 
 
 async def test_a_shorter_time_out_inside_is_its_own(

@@ -192,6 +192,25 @@ def test_what_is_no_exception_is_never_retried(
     assert called == 2
 
 
+class StopNow(BaseException):
+    """No `Exception`, and harmless to an event loop."""
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), StopNow()], ids=repr)
+@pytest.mark.parametrize("on", [Exception, lambda _: True], ids=["types", "predicate"])
+async def test_nor_does_a_later_attempt_retry_it(
+    again: Make, manual_clock: ManualClock, error: BaseException, on: Any
+) -> None:
+    flaky = Flaky(manual_clock, ConnectionError(), error)
+    policy = again(on)
+    with pytest.raises(type(error)) as caught:
+        await policy.run(flaky)
+    assert caught.value is error
+    assert not hasattr(error, "__notes__")
+    assert len(flaky.called) == 2
+    assert reasons(policy) == {}
+
+
 async def test_a_shared_policy_gives_each_concurrent_call_its_own_attempts(
     again: Make, manual_clock: ManualClock
 ) -> None:
@@ -495,6 +514,7 @@ async def test_a_cancellation_that_a_callee_made_an_error_of_is_not_retried(
     task = asyncio.create_task(again().run(hides_it))
     await asyncio.sleep(0)
     task.cancel()
+    await asyncio.wait([task], timeout=1)
     with pytest.raises(ConnectionError):
         await task
     assert called == 1

@@ -431,6 +431,7 @@ async def test_time_before_the_first_wait_counts(manual_clock: ManualClock) -> N
     task = asyncio.create_task(timeout(2, clock=manual_clock)(compute_then_wait)())
     await asyncio.sleep(0)
     await manual_clock.advance(0.5)
+    assert task.done()
     with pytest.raises(CallTimeoutError):
         await task
 
