@@ -11,7 +11,7 @@ from mobius_infra.breaker._bulkhead import (
     BulkheadStats,
 )
 from mobius_infra.breaker._bulkhead_keyed import KeyedBulkhead, KeyedBulkheadStats
-from mobius_infra.breaker._bulkhead_make import bulkhead
+from mobius_infra.breaker._bulkhead_make import BulkheadConfig, bulkhead
 from mobius_infra.breaker._bulkhead_queue import WaitQueue
 from mobius_infra.breaker._config import BreakerConfig
 from mobius_infra.breaker._deadline import (
@@ -39,7 +39,7 @@ from mobius_infra.breaker._fallback import (
     FallbackStats,
     fallback,
 )
-from mobius_infra.breaker._hedge import Hedge, HedgeStats, Percentile, hedge
+from mobius_infra.breaker._hedge import Hedge, HedgeConfig, HedgeStats, Percentile, hedge
 from mobius_infra.breaker._keyed import KeyedBreaker, KeyedStats
 from mobius_infra.breaker._resilient import Resilient, resilient
 from mobius_infra.breaker._retry import Retry, RetryStats, retry
@@ -63,6 +63,7 @@ __all__ = [
     "BreakerStats",
     "BudgetStats",
     "Bulkhead",
+    "BulkheadConfig",
     "BulkheadFreed",
     "BulkheadFull",
     "BulkheadFullError",
@@ -87,6 +88,7 @@ __all__ = [
     "FallbackEnded",
     "FallbackStats",
     "Hedge",
+    "HedgeConfig",
     "HedgeStats",
     "Jitter",
     "KeyedBreaker",

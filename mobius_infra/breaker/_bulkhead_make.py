@@ -21,7 +21,7 @@ class BulkheadOptions(TypedDict):
 class BulkheadConfig(Config):
     """All that a file can say of a `bulkhead`; the fields are its parameters.
 
-        reports = bulkhead(**BulkheadConfig.load(settings).options())
+    reports = bulkhead(**BulkheadConfig.load(settings).options())
     """
 
     limit: int
