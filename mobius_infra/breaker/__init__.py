@@ -1,8 +1,18 @@
-"""Stop asking what does not answer: the circuit breaker and its neighbours."""
+"""Stop asking what does not answer: the circuit breaker."""
 
 from mobius_infra.breaker._backoff import Backoff, Jitter
 from mobius_infra.breaker._breaker import CircuitBreaker
 from mobius_infra.breaker._budget import BudgetStats, RetryBudget, RetryBudgetSpent
+from mobius_infra.breaker._bulkhead import (
+    Bulkhead,
+    BulkheadFreed,
+    BulkheadFull,
+    BulkheadFullError,
+    BulkheadStats,
+)
+from mobius_infra.breaker._bulkhead_keyed import KeyedBulkhead, KeyedBulkheadStats
+from mobius_infra.breaker._bulkhead_make import BulkheadConfig, bulkhead
+from mobius_infra.breaker._bulkhead_queue import WaitQueue
 from mobius_infra.breaker._config import BreakerConfig
 from mobius_infra.breaker._deadline import (
     Deadline,
@@ -22,9 +32,18 @@ from mobius_infra.breaker._events import (
     CircuitWouldOpen,
 )
 from mobius_infra.breaker._explain import Explanation
+from mobius_infra.breaker._fallback import (
+    Fallback,
+    FallbackBegan,
+    FallbackEnded,
+    FallbackStats,
+    fallback,
+)
 from mobius_infra.breaker._fleet import Fleet
 from mobius_infra.breaker._fleet_stats import FleetDegraded, FleetRestored, FleetStats
+from mobius_infra.breaker._hedge import Hedge, HedgeConfig, HedgeStats, Percentile, hedge
 from mobius_infra.breaker._keyed import KeyedBreaker, KeyedStats
+from mobius_infra.breaker._resilient import Resilient, resilient
 from mobius_infra.breaker._retry import Retry, RetryStats, retry
 from mobius_infra.breaker._retry_config import RetryConfig
 from mobius_infra.breaker._rules import Calls, RampUp, Rules, Seconds
@@ -46,6 +65,12 @@ __all__ = [
     "BreakerConfig",
     "BreakerStats",
     "BudgetStats",
+    "Bulkhead",
+    "BulkheadConfig",
+    "BulkheadFreed",
+    "BulkheadFull",
+    "BulkheadFullError",
+    "BulkheadStats",
     "CallTimeoutError",
     "Calls",
     "CircuitBreaker",
@@ -61,19 +86,30 @@ __all__ = [
     "DeadlineExceededError",
     "DeadlineStats",
     "Explanation",
+    "Fallback",
+    "FallbackBegan",
+    "FallbackEnded",
+    "FallbackStats",
     "Fleet",
     "FleetDegraded",
     "FleetRestored",
     "FleetStats",
     "FleetView",
+    "Hedge",
+    "HedgeConfig",
+    "HedgeStats",
     "Jitter",
     "KeyedBreaker",
+    "KeyedBulkhead",
+    "KeyedBulkheadStats",
     "KeyedStats",
     "Mode",
     "Opening",
     "Outcome",
+    "Percentile",
     "Permit",
     "RampUp",
+    "Resilient",
     "Retry",
     "RetryBudget",
     "RetryBudgetSpent",
@@ -90,8 +126,13 @@ __all__ = [
     "ThrottlingEnded",
     "Timeout",
     "TimeoutStats",
+    "WaitQueue",
+    "bulkhead",
     "deadline",
+    "fallback",
+    "hedge",
     "remaining",
+    "resilient",
     "retry",
     "throttle",
     "timeout",
