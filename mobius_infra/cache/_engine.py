@@ -107,8 +107,9 @@ class Engine:
             else:
                 self._leave(flight)
             raise
-        if found is not None and found.life.fresh_for > 0:
-            flight.answer(found.value)
+        if found is not None and found.fresh_for > 0:
+            if flight.awaited:
+                flight.answer(found.value)
             self._leave(flight)
             return found.value
         self._launch(flight, recipe, looked=Looked(found, asked_at, sequence))
@@ -183,9 +184,9 @@ class Engine:
         if found is None or flight.invalidated:
             return False
         flight.in_need = found.value
-        if found.life.fresh_for > 0:
+        if found.fresh_for > 0:
             return True
-        if -found.life.fresh_for < self._freshness.revalidate_for:
+        if -found.fresh_for < self._freshness.revalidate_for:
             self.store.counts.revalidated += 1
             self.store.remember(
                 recipe.key, found.value, found.life, found.tags, sequence, asked_at=looked.asked_at
@@ -200,7 +201,7 @@ class Engine:
 
         async def find() -> Found | None:
             found = await self.store.find(recipe, sequence, keep=flight.storable)
-            return found if found is not None and found.life.fresh_for > 0 else None
+            return found if found is not None and found.fresh_for > 0 else None
 
         lease, found = await self.turns.take(recipe.key, find)
         if found is not None:

@@ -53,12 +53,11 @@ class Record(NamedTuple):
         try:
             version, began, fresh, stale, early, length = _HEAD.unpack_from(data)
             end = _HEAD.size + length
-            joined = data[_HEAD.size : end].decode()
+            tags = tuple(data[_HEAD.size : end].decode().split("\0")) if length else ()
         except (struct.error, UnicodeDecodeError) as error:
             raise RecordError(str(error)) from error
         if version != _VERSION:
             raise RecordError(f"version {version}")
-        tags = tuple(joined.split("\0")) if joined else ()
         return cls(began, fresh, stale, early, tags, data[end:])
 
 
@@ -67,10 +66,12 @@ def write_mark(at: float) -> bytes:
     return _MARK.pack(at)
 
 
-def read_mark(data: bytes | None) -> float:
-    """Return the time of an invalidation; that of none is before all."""
-    if data is None:
-        return float("-inf")
+def read_mark(data: bytes) -> float:
+    """Return the time of an invalidation.
+
+    Raises:
+        RecordError: if it is something else.
+    """
     try:
         at: float = _MARK.unpack(data)[0]
     except struct.error as error:

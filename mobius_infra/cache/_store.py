@@ -129,7 +129,7 @@ class Store:
         if value is MISSING:
             keep = self._unless_dropped(recipe.key)
             found = await self.find(recipe, self.marks.sequence, keep=keep)
-            if found is not None and found.life.fresh_for > 0:
+            if found is not None and found.fresh_for > 0:
                 return found.value
         return MISSING if isinstance(value, Failure) else value
 
@@ -232,16 +232,18 @@ class Store:
             found = await tier.get(key, recipe.tags, recipe.codec)
             if found is None or not self.marks.since(key, found.tags, sequence):
                 continue
-            if best is None or found.life.fresh_for > best.life.fresh_for:
-                best = found
-            if found.life.fresh_for > 0:
+            if found.fresh_for > 0:
                 self.hits[number] += 1
                 if keep():
-                    self.remember(
-                        key, found.value, found.life, found.tags, sequence, asked_at=asked_at
-                    )
-                    await self._lift(key, found, number)
-                break
+                    if self.memory.max_entries:
+                        self.remember(
+                            key, found.value, found.life, found.tags, sequence, asked_at=asked_at
+                        )
+                    if number:
+                        await self._lift(key, found, number)
+                return found
+            if best is None or found.fresh_for > best.fresh_for:
+                best = found
         return best
 
     async def _lift(self, key: str, found: Found, number: int) -> None:
@@ -250,7 +252,7 @@ class Store:
             now = await tier.began()
             if now is not None:
                 began = now - found.age
-                await tier.put(key, found.body, found.life, found.tags, began, if_newer=True)
+                await tier.put(key, found.record.body, found.life, found.tags, began, if_newer=True)
 
     def to_revalidate(self, key: str) -> Any:
         """Return a value that has ended, but may serve while it is loaded anew; or `MISSING`."""
