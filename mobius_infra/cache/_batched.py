@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar, get_args, get_type_hints
 
 from mobius_infra.cache._decorator import name_of
 from mobius_infra.cache._engine import Engine
-from mobius_infra.cache._entry import MISSING, Failure, Recipe, Ttl
+from mobius_infra.cache._entry import MISSING, Failure, Recipe, Terms, Ttl
 from mobius_infra.cache._flight import own_instance
 from mobius_infra.cache._keys import bounded, encode_key
 from mobius_infra.cache._owed import Invalidation
@@ -110,13 +110,14 @@ class BatchedDecorator:
         def worth_keeping(value: Any) -> bool:
             return value is not MISSING and (self._when is None or self._when(value))
 
+        terms = Terms(codec, self._ttl, worth_keeping, alone=True)
+
         def key_of(item: K) -> str:
             return bounded(prefix + encode_key(item))
 
         def recipe(item: K, load: _Load[K, V]) -> Recipe:
             tags = tuple(tag.format(item) for tag in self._tags)
-            key, when = key_of(item), worth_keeping
-            return Recipe(key, lambda: load.ask(item), self._ttl, tags, codec, when, alone=True)
+            return Recipe(key_of(item), lambda: load.ask(item), tags, terms)
 
         @wraps(func)
         async def wrapper(keys: Iterable[K], /) -> dict[K, V]:

@@ -10,7 +10,7 @@ from mobius_infra.cache._backplane import Backplane
 from mobius_infra.cache._batched import BatchedDecorator
 from mobius_infra.cache._decorator import CachedDecorator
 from mobius_infra.cache._engine import Engine
-from mobius_infra.cache._entry import FOREVER, MISSING, Loader, Recipe, Ttl
+from mobius_infra.cache._entry import FOREVER, MISSING, Loader, Recipe, Terms, Ttl
 from mobius_infra.cache._fleet import Turns
 from mobius_infra.cache._history import Point, draw
 from mobius_infra.cache._keys import bounded
@@ -360,7 +360,7 @@ class Cache:
     ) -> Recipe:
         if ttl is not None:
             check_ttl(ttl)
-        return Recipe(bounded(key), loader or _nothing, ttl, tuple(tags), self._codec)
+        return Recipe(bounded(key), loader or _nothing, tuple(tags), Terms(self._codec, ttl))
 
 
 async def _nothing() -> None:

@@ -51,10 +51,9 @@ class Index:
 
     def link(self, key: str, alias: Hashable, kinds: tuple[type, ...]) -> None:
         """Let what is held under `key` be found by `alias`, if it is safe to."""
-        if all(kind in _PLAIN for kind in kinds):
-            entry = self._memory.entries.get(key)
-            if entry is not None:
-                self._memory.link(entry, self.entries, alias, kinds)
+        entry = self._memory.entries.get(key)
+        if entry is not None and all(kind in _PLAIN for kind in kinds):
+            self._memory.link(entry, self.entries, alias, kinds)
 
 
 def fields_of(

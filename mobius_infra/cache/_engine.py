@@ -44,6 +44,8 @@ class Engine:
         self._clock = store.clock
         self.history = History(self._asked, store.clock)
         self._jobs: list[asyncio.Task[None]] = []
+        # Who may wait for so long only needs a task beside it from the beginning.
+        self._looks_first = bool(store.lower) and store.freshness.soft_timeout is None
         self._under_way: set[Flight] = set()  # those that were superseded too
 
     def _asked(self) -> tuple[int, int]:
@@ -74,17 +76,35 @@ class Engine:
         if self.backplane is not None and not self.backplane.running:
             raise ConfigurationError("backplane", self.name, "used inside `async with` the cache")
         key = recipe.key
-        value = self.store.to_revalidate(key)
-        if value is not MISSING:
-            self.store.counts.revalidated += 1
-            if key not in self.flights:
-                self.refresh_behind(recipe)
-            return value
+        if self._freshness.revalidate_for:
+            value = self.store.to_revalidate(key)
+            if value is not MISSING:
+                self.store.counts.revalidated += 1
+                if key not in self.flights:
+                    self.refresh_behind(recipe)
+                return value
         flight = self.flights.get(key)
-        if flight is None or flight.abandoned:
-            if self.store.lower and self._freshness.soft_timeout is None:
-                return await self._lead(recipe)
-            flight = self._start(recipe)
+        if flight is not None and not flight.abandoned:
+            return await self._wait(flight)
+        if not self._looks_first:
+            return await self._wait(self._start(recipe))
+        # Look into the lower tiers for all who ask; only if that is in vain, start a task.
+        asked_at, sequence = self._clock.monotonic(), self.store.marks.sequence
+        flight = self.flights[key] = Flight(key)
+        try:
+            found = await self.store.find(recipe, sequence, keep=flight.storable)
+        except BaseException:
+            self._hand_over(flight, recipe)
+            raise
+        if found is not None and found.fresh_for > 0:
+            if flight.awaited:
+                flight.answer(found.value)
+            self._leave(flight)
+            return found.value
+        self._launch(flight, recipe, looked=Looked(found, asked_at, sequence))
+        return await flight.join(self.name)
+
+    async def _wait(self, flight: Flight) -> Any:
         if self._freshness.soft_timeout is None:
             return await flight.join(self.name)
         return await self._patiently(flight, self._freshness.soft_timeout)
@@ -95,25 +115,12 @@ class Engine:
         """Find or load a value while what there is goes on to serve; `anew`: only load."""
         return self._start(recipe, behind=True, anew=anew, foreseen=foreseen)
 
-    async def _lead(self, recipe: Recipe) -> Any:
-        """Look into the lower tiers for all who ask; only if that is in vain, start a load."""
-        key, asked_at, sequence = recipe.key, self._clock.monotonic(), self.store.marks.sequence
-        flight = self.flights[key] = Flight(key)
-        try:
-            found = await self.store.find(recipe, sequence, keep=flight.storable)
-        except BaseException:
-            if flight.awaited:  # those who wait by now get a load of their own
-                self._launch(flight, recipe)
-            else:
-                self._leave(flight)
-            raise
-        if found is not None and found.fresh_for > 0:
-            if flight.awaited:
-                flight.answer(found.value)
+    def _hand_over(self, flight: Flight, recipe: Recipe) -> None:
+        """Give those who wait by now a load of their own."""
+        if flight.awaited:
+            self._launch(flight, recipe)
+        else:
             self._leave(flight)
-            return found.value
-        self._launch(flight, recipe, looked=Looked(found, asked_at, sequence))
-        return await flight.join(self.name)
 
     def _leave(self, flight: Flight) -> None:
         if self.flights.get(flight.key) is flight:
@@ -189,14 +196,19 @@ class Engine:
         if -found.fresh_for < self._freshness.revalidate_for:
             self.store.counts.revalidated += 1
             self.store.remember(
-                recipe.key, found.value, found.life, found.tags, sequence, asked_at=looked.asked_at
+                recipe.key,
+                found.value,
+                found.life,
+                found.record.tags,
+                sequence,
+                asked_at=looked.asked_at,
             )
             flight.behind = True
             flight.answer(found.value)
         return False
 
     async def _fill(self, flight: Flight, recipe: Recipe, sequence: int, *, foreseen: bool) -> Any:
-        if self.turns is None or recipe.alone:
+        if self.turns is None or recipe.terms.alone:
             return await self._load(flight, recipe, sequence, foreseen=foreseen)
 
         async def find() -> Found | None:
@@ -246,8 +258,10 @@ class Engine:
         took = self._clock.monotonic() - started
         counts.loads += 1
         counts.load_seconds += took
-        if self._may_keep(flight, recipe, sequence) and (recipe.when is None or recipe.when(value)):
-            life = self.store.life_of(value, recipe.ttl, took)
+        if self._may_keep(flight, recipe, sequence) and (
+            recipe.terms.when is None or recipe.terms.when(value)
+        ):
+            life = self.store.life_of(value, recipe.terms.ttl, took)
             if life.fresh_for + life.stale_for > 0:
                 # Longer than the lease: another may have loaded meanwhile, what it has is newer.
                 late = self.turns is not None and took >= self.turns.ttl

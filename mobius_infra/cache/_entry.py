@@ -91,6 +91,23 @@ class Life:
     early_for: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all values of one function are kept under.
+
+    Attributes:
+        codec: writes and reads them.
+        ttl: seconds that one is fresh, or a function of the value; the cache's if None.
+        when: whether a value is worth keeping; None: each is.
+        alone: they are loaded many at a time, and wait for no other process.
+    """
+
+    codec: Codec[Any]
+    ttl: Ttl | None = None
+    when: Callable[[Any], bool] | None = None
+    alone: bool = False
+
+
 @dataclass(slots=True)
 class Recipe:
     """All that it takes to load a value and to keep it.
@@ -98,17 +115,11 @@ class Recipe:
     Attributes:
         key: under which it is held.
         call: loads it.
-        ttl: seconds that it is fresh, or a function of the value; the cache's if None.
         tags: what invalidates it.
-        codec: writes and reads it.
-        when: whether a value is worth keeping; None: each is.
-        alone: it is part of a load of many, and waits for no other process.
+        terms: what else all of its kind have in common.
     """
 
     key: str
     call: Loader
-    ttl: Ttl | None
     tags: tuple[str, ...]
-    codec: Codec[Any]
-    when: Callable[[Any], bool] | None = None
-    alone: bool = False
+    terms: Terms

@@ -175,7 +175,7 @@ class Store:
         if not self.lower or took > _LONGEST:
             return
         try:
-            body = recipe.codec.encode(value)
+            body = recipe.terms.codec.encode(value)
         except CodecError as error:
             self.counts.unwritable += 1
             named = recipe.key.partition(":")[0]
@@ -229,16 +229,15 @@ class Store:
         key = recipe.key
         for number, tier in enumerate(self.lower):
             asked_at = self.clock.monotonic()
-            found = await tier.get(key, recipe.tags, recipe.codec)
-            if found is None or not self.marks.since(key, found.tags, sequence):
+            found = await tier.get(key, recipe.tags, recipe.terms.codec)
+            if found is None or not self.marks.since(key, found.record.tags, sequence):
                 continue
             if found.fresh_for > 0:
                 self.hits[number] += 1
                 if keep():
                     if self.memory.max_entries:
-                        self.remember(
-                            key, found.value, found.life, found.tags, sequence, asked_at=asked_at
-                        )
+                        life, tags = found.life, found.record.tags
+                        self.remember(key, found.value, life, tags, sequence, asked_at=asked_at)
                     if number:
                         await self._lift(key, found, number)
                 return found
@@ -252,12 +251,12 @@ class Store:
             now = await tier.began()
             if now is not None:
                 began = now - found.age
-                await tier.put(key, found.record.body, found.life, found.tags, began, if_newer=True)
+                await tier.put(
+                    key, found.record.body, found.life, found.record.tags, began, if_newer=True
+                )
 
     def to_revalidate(self, key: str) -> Any:
         """Return a value that has ended, but may serve while it is loaded anew; or `MISSING`."""
-        if not self.freshness.revalidate_for:
-            return MISSING
         entry = self.memory.entries.get(key)
         if entry is None or isinstance(entry.value, Failure):
             return MISSING

@@ -42,11 +42,6 @@ class Found:
     record: Record
 
     @property
-    def tags(self) -> tuple[str, ...]:
-        """What invalidates it."""
-        return self.record.tags
-
-    @property
     def life(self) -> Life:
         """How long it serves."""
         record = self.record
