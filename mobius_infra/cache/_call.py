@@ -48,11 +48,13 @@ class Index:
     def __init__(self, memory: MemoryTier) -> None:
         self.entries: dict[Hashable, Entry] = {}
         self._memory = memory
+        self._kinds: dict[tuple[type, ...], tuple[type, ...]] = {}  # one for all alike
 
     def link(self, key: str, alias: Hashable, kinds: tuple[type, ...]) -> None:
         """Let what is held under `key` be found by `alias`, if it is safe to."""
         entry = self._memory.entries.get(key)
         if entry is not None and all(kind in _PLAIN for kind in kinds):
+            kinds = self._kinds.setdefault(kinds, kinds)
             self._memory.link(entry, self.entries, alias, kinds)
 
 

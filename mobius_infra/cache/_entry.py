@@ -38,8 +38,6 @@ class Entry:
         tags: what invalidates it.
         sequence: of the cache's marks, when its load began.
         visited: it was read since the policy was told last.
-        foreseen: it was loaded by prediction and has not been asked for yet.
-        weight: in bytes, where these are bounded.
         index: where a decorated function finds it by its arguments, without making a key.
         alias: the arguments, in that index.
         kinds: the types of those arguments: `1`, `True` and `1.0` are equal, and not the same.
@@ -47,7 +45,6 @@ class Entry:
 
     __slots__ = (
         "alias",
-        "foreseen",
         "fresh_until",
         "idle_until",
         "index",
@@ -59,7 +56,6 @@ class Entry:
         "until",
         "value",
         "visited",
-        "weight",
     )
 
     def __init__(self, key: str) -> None:
@@ -69,8 +65,6 @@ class Entry:
         self.tags: tuple[str, ...] = ()
         self.sequence = 0
         self.visited = False
-        self.foreseen = False
-        self.weight = 0
         self.index: dict[Hashable, Entry] | None = None
         self.alias: Hashable = None
         self.kinds: Any = None

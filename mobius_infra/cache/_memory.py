@@ -38,6 +38,7 @@ class MemoryTier:
         "_max_bytes",
         "_policy",
         "_weigher",
+        "_weights",
         "entries",
         "evictions",
         "hits",
@@ -73,6 +74,7 @@ class MemoryTier:
         self.policy_name = policy if isinstance(policy, str) else policy.__name__
         self._max_bytes = max_bytes
         self._weigher = weigher if max_bytes is not None else None
+        self._weights: dict[str, int] = {}  # of each entry, where bytes are bounded
         self._policy = policy_factory(policy)(max_entries)
         self._log: list[Entry] = []
         self.observe: Callable[[str], None] | None = None
@@ -105,8 +107,9 @@ class MemoryTier:
             self._policy.add(key)
         else:
             self._policy.touch(key)
-        self.weight += weight - entry.weight
-        entry.weight = weight
+        if self._weigher is not None:
+            self.weight += weight - self._weights.get(key, 0)
+            self._weights[key] = weight
         entry.value = value
         self._make_room()
         return self.entries.get(key)
@@ -158,7 +161,8 @@ class MemoryTier:
         self.evictions[cause] += 1
 
     def _let_go(self, entry: Entry) -> None:
-        self.weight -= entry.weight
+        if self._weigher is not None:
+            self.weight -= self._weights.pop(entry.key)
         if entry.index is not None and entry.index.get(entry.alias) is entry:
             del entry.index[entry.alias]
 

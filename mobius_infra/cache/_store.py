@@ -57,7 +57,7 @@ class Store:
         counts: what happened.
         hits: of each of the lower tiers.
         cap: seconds for which memory is trusted.
-        on_first_hit: is told of the first hit of what was loaded by prediction.
+        on_first_hit: is told of the first hit, or of more, of what was loaded by prediction.
         on_foreseen: is told of what was loaded by prediction, and for how long it is fresh.
     """
 
@@ -114,10 +114,8 @@ class Store:
 
     def _look_at(self, entry: Entry) -> None:
         """Do what a hit needs whose entry asks to be looked at."""
-        if entry.foreseen:
-            entry.foreseen = False
-            if self.on_first_hit is not None:
-                self.on_first_hit(entry.key)
+        if self.on_first_hit is not None:
+            self.on_first_hit(entry.key)
         if self.freshness.idle_ttl is not None:
             entry.idle_until = self.clock.monotonic() + self.freshness.idle_ttl
         elif not isinstance(entry.value, Failure):
@@ -208,16 +206,17 @@ class Store:
         if entry is None:
             return
         now, options = self.clock.monotonic(), self.freshness
-        entry.fresh_until = min(now + life.fresh_for, asked_at + self.cap)
-        entry.stale_until = now + life.fresh_for + life.stale_for
+        ends, trusted_until = now + life.fresh_for, asked_at + self.cap
+        capped = trusted_until < ends  # the lower tiers have it for longer
+        entry.fresh_until = trusted_until if capped else ends
+        entry.stale_until = ends + life.stale_for if life.stale_for else ends  # shared: 24 bytes
         entry.idle_until = FOREVER if options.idle_ttl is None else now + options.idle_ttl
         entry.tags = tags
         entry.sequence = sequence
-        entry.foreseen = foreseen
         watched = foreseen or options.idle_ttl is not None or isinstance(value, Failure)
-        capped = asked_at + self.cap < now + life.fresh_for  # the lower tiers have it for longer
         early_for = 0.0 if capped else life.early_for
-        entry.until = NEVER if watched else entry.fresh_until - early_for
+        until = entry.fresh_until - early_for if early_for else entry.fresh_until
+        entry.until = NEVER if watched else until
         if foreseen and self.on_foreseen is not None:
             self.on_foreseen(key, entry.fresh_until - now)
 
