@@ -53,9 +53,12 @@ class Index:
     def link(self, key: str, alias: Hashable, kinds: tuple[type, ...]) -> None:
         """Let what is held under `key` be found by `alias`, if it is safe to."""
         entry = self._memory.entries.get(key)
-        if entry is not None and all(kind in _PLAIN for kind in kinds):
-            kinds = self._kinds.setdefault(kinds, kinds)
-            self._memory.link(entry, self.entries, alias, kinds)
+        if entry is None or entry.index is not None:  # gone, or linked by another who waited
+            return
+        if all(kind in _PLAIN for kind in kinds):
+            entry.index, entry.alias = self.entries, alias
+            entry.kinds = self._kinds.setdefault(kinds, kinds)
+            self.entries[alias] = entry
 
 
 def fields_of(

@@ -104,10 +104,10 @@ class Engine:
         self._launch(flight, recipe, looked=Looked(found, asked_at, sequence))
         return await flight.join(self.name)
 
-    async def _wait(self, flight: Flight) -> Any:
+    def _wait(self, flight: Flight) -> Coroutine[Any, Any, Any]:
         if self._freshness.soft_timeout is None:
-            return await flight.join(self.name)
-        return await self._patiently(flight, self._freshness.soft_timeout)
+            return flight.join(self.name)
+        return self._patiently(flight, self._freshness.soft_timeout)
 
     def refresh_behind(
         self, recipe: Recipe, *, anew: bool = False, foreseen: bool = False

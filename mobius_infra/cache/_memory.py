@@ -1,7 +1,7 @@
 """The tier in this process's memory."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
 from mobius_infra.cache._entry import Entry
@@ -130,12 +130,6 @@ class MemoryTier:
         """Forget everything."""
         for key in list(self.entries):
             self.drop(key)
-
-    def link(self, entry: Entry, index: dict[Hashable, Entry], alias: Hashable, kinds: Any) -> None:
-        """Let `entry` be found in `index` for as long as it is held."""
-        if entry.index is None:
-            entry.index, entry.alias, entry.kinds = index, alias, kinds
-            index[alias] = entry
 
     def _weigh(self, key: str, value: Any) -> int | None:
         if self._weigher is None:
