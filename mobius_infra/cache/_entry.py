@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mobius_infra.cache._keys import tag_name
 from mobius_infra.core import Codec
 
 # Any, in this module: whatever is cached.
@@ -112,3 +113,7 @@ class Recipe:
     codec: Codec[Any]
     when: Callable[[Any], bool] | None = None
     alone: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tags:
+            self.tags = tuple(map(tag_name, self.tags))

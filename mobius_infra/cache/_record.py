@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-_HEAD = struct.Struct(">BddddH")
+_HEAD = struct.Struct(">BddddI")
 _MARK = struct.Struct(">d")
 _VERSION = 1
 _MOST_PREFIXES = 100
@@ -104,15 +104,17 @@ class Wide(NamedTuple):
         try:
             everything, prefixes = json.loads(data)
             return cls(float(everything), {str(key): float(at) for key, at in prefixes.items()})
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise RecordError(str(error)) from error
 
     def with_all(self, at: float) -> "Wide":
-        return Wide(max(at, self.everything))
+        later = {prefix: each for prefix, each in self.prefixes.items() if each > at}
+        return Wide(max(at, self.everything), later)
 
     def with_prefixes(self, prefixes: Sequence[str], at: float) -> "Wide":
-        merged = self.prefixes | dict.fromkeys(prefixes, at)
-        return Wide(self.everything, merged) if len(merged) <= _MOST_PREFIXES else Wide(at)
+        marked = {prefix: max(at, self.prefixes.get(prefix, at)) for prefix in prefixes}
+        merged = Wide(self.everything, self.prefixes | marked)
+        return merged if len(merged.prefixes) <= _MOST_PREFIXES else merged.with_all(at)
 
     def latest(self, key: str) -> float:
         """Return when `key` was last covered."""
