@@ -1,7 +1,7 @@
 """Several tiers: lives, outages, and writing behind."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from mobius_infra.cache import (
 from mobius_infra.core import ConfigurationError, Event
 from mobius_infra.core.backends._memory import MemoryBackend
 from mobius_infra.testing import ManualClock
-from tests.cache.support import Flaky, Origin
+from tests.cache.support import Flaky, Origin, Slow
 
 
 def make(manual_clock: ManualClock, *tiers: MemoryTier | BackendTier, **options: Any) -> Cache:
@@ -165,22 +165,6 @@ async def test_what_is_owed_is_applied_although_nobody_asks(
         assert await make(manual_clock, BackendTier(backend)).get("k") is None
 
 
-class Slow(Flaky):
-    """A backend whose answers are under way until a gate is opened."""
-
-    __slots__ = ("gate",)
-
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock)
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        found = await super().get_many(keys)
-        await self.gate.wait()
-        return found
-
-
 @pytest.mark.parametrize("how", ["key", "tag", "prefix", "all"])
 @pytest.mark.parametrize("read", ["call", "peek", "get"])
 async def test_what_is_invalidated_while_a_lower_tier_is_read_is_not_kept_in_memory(
@@ -193,7 +177,7 @@ async def test_what_is_invalidated_while_a_lower_tier_is_read_is_not_kept_in_mem
     manual_clock.tick(1)
     get = cache.cached(key="{key}", tags=["t"])(origin.get)
     await cache.get("other")  # knows the backend's time from now on
-    backend.gate.clear()
+    gate = backend.hold("get_many")
     job: Coroutine[Any, Any, Any]
     match read:
         case "call":
@@ -215,12 +199,61 @@ async def test_what_is_invalidated_while_a_lower_tier_is_read_is_not_kept_in_mem
         case _:
             forgetting = asyncio.gather(cache.clear())
     await manual_clock.advance(1)
-    backend.gate.set()
+    gate.set()
     await forgetting
     await reading
     manual_clock.tick(1)
     assert await get.peek("a") is None
     assert await cache.get("a") is None
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"",
+        b"\xff",
+        b"[1]",
+        b"[null, {}]",
+        b"[" * 100_000,
+        b"[1" + b"0" * 400 + b", {}]",
+        b"[NaN, {}]",
+    ],
+)
+async def test_a_foreign_mark_of_everything_makes_every_value_a_miss_until_it_is_replaced(
+    junk: bytes, backend: Flaky, manual_clock: ManualClock
+) -> None:
+    cache = make(manual_clock, BackendTier(backend))
+    await cache.set("k", 1)
+    await backend.set("cache:c:1:wide", junk)
+    assert await cache.get("k") is None
+    await cache.clear()
+    manual_clock.tick(1)
+    await cache.set("k", 2)
+    assert await cache.get("k") == 2
+
+
+@pytest.mark.parametrize(
+    "tag", ["", "\0", "a\0b", "t" * 5_000, "\0" + "t" * 5_000, "\ud800", "\N{SNOWMAN}" * 150]
+)
+async def test_any_text_is_a_tag(tag: str, backend: Flaky, manual_clock: ManualClock) -> None:
+    one, two = (make(manual_clock, BackendTier(backend)) for _ in range(2))
+    await one.set("k", 1, tags=[tag, "other"])
+    await one.set("b", 1, tags=["b"])
+    assert await two.get_many(["k", "b"]) == {"k": 1, "b": 1}
+    manual_clock.tick(1)
+    await two.invalidate_tags(tag)
+    assert await one.get_many(["k", "b"]) == {"b": 1}
+
+
+async def test_a_value_may_have_thousands_of_tags(
+    backend: Flaky, manual_clock: ManualClock
+) -> None:
+    one, two = (make(manual_clock, BackendTier(backend)) for _ in range(2))
+    await one.set("k", 1, tags=[f"{number:0100}" for number in range(2_000)])
+    assert await two.get("k") == 1
+    manual_clock.tick(1)
+    await two.invalidate_tags(f"{1_999:0100}")
+    assert await one.get("k") is None
 
 
 class Counting(MemoryBackend):
