@@ -1,9 +1,10 @@
 """What the tests of the cache ask, and what they break."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from mobius_infra.cache import BackendTier, MemoryTier
 from mobius_infra.core import BackendUnavailableError
 from mobius_infra.core.backends._memory import MemoryBackend
 from mobius_infra.testing import ManualClock
@@ -97,3 +98,10 @@ class Slow(Flaky):
     async def publish(self, channel: str, data: bytes) -> None:
         await self._pass("publish")
         await super().publish(channel, data)
+
+
+TIERS: dict[str, Callable[[Flaky], list[MemoryTier | BackendTier]]] = {
+    "memory": lambda backend: [MemoryTier(100)],
+    "backend": lambda backend: [BackendTier(backend)],
+    "both": lambda backend: [MemoryTier(100), BackendTier(backend)],
+}
