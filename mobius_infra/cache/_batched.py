@@ -51,6 +51,8 @@ class _Load(Generic[K, V]):
 
     async def serve(self, engine: Engine, recipe: Recipe, key: K) -> Any:
         """Return the value of one key, or `MISSING`."""
+        if engine.joinable(recipe) is not None:
+            self._decide(key)  # someone loads it already: it is waited for, not loaded again
         try:
             return await engine.serve(recipe)
         finally:
@@ -58,6 +60,8 @@ class _Load(Generic[K, V]):
 
     async def ask(self, key: K) -> Any:
         """Load one key, together with the others."""
+        if self._task is not None:  # too late for that one: whoever loaded it before gave up
+            return (await self._func([key])).get(key, MISSING)
         self._asked.append(key)
         self._waiting += 1
         self._decide(key)
@@ -113,7 +117,7 @@ class BatchedDecorator:
         terms = Terms(codec, self._ttl, worth_keeping, alone=True)
 
         def key_of(item: K) -> str:
-            return bounded(prefix + encode_key(item))
+            return prefix + bounded(encode_key(item))
 
         def recipe(item: K, load: _Load[K, V]) -> Recipe:
             tags = tuple(tag.format(item) for tag in self._tags)
@@ -131,9 +135,7 @@ class BatchedDecorator:
                 else:
                     found[item] = value
             if missing:
-                # Those that someone loads already are waited for, not loaded again.
-                mine = [item for item in missing if key_of(item) not in engine.flights]
-                load = _Load(func, mine)
+                load = _Load(func, missing)
                 values = await asyncio.gather(
                     *(load.serve(engine, recipe(item, load), item) for item in missing)
                 )

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mobius_infra.cache._keys import tag_name
 from mobius_infra.core import Codec
 
 # Any, in this module: whatever is cached.
@@ -117,3 +118,7 @@ class Recipe:
     call: Loader
     tags: tuple[str, ...]
     terms: Terms
+
+    def __post_init__(self) -> None:
+        if self.tags:
+            self.tags = tuple(map(tag_name, self.tags))

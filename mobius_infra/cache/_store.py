@@ -10,12 +10,12 @@ from mobius_infra.cache._events import ValueUnwritable
 from mobius_infra.cache._marks import Marks
 from mobius_infra.cache._memory import MemoryTier
 from mobius_infra.cache._owed import Invalidation
-from mobius_infra.cache._tier import BackendTier, Found
+from mobius_infra.cache._record import Found
+from mobius_infra.cache._tier import BackendTier
 from mobius_infra.core import Clock, CodecError, Events
 
 _EARLY: Final = 10.0  # load times before the end from which a refresh may come (its odds: e^-10)
 _MOST_DROPPED: Final = 10_000
-_LONGEST: Final = 600.0  # seconds; what takes longer is kept in memory only, see `_tier._FENCE`
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +165,23 @@ class Store:
         foreseen: bool = False,
         if_newer: bool = False,
     ) -> None:
-        """Hold a value in every tier; `if_newer`: where nothing is whose load began later."""
-        asked_at = self.clock.monotonic() - took
-        self.remember(
-            recipe.key, value, life, recipe.tags, sequence, asked_at=asked_at, foreseen=foreseen
-        )
-        if not self.lower or took > _LONGEST:
+        """Hold a value in every tier.
+
+        With `if_newer` only in lower tiers, and where nothing is whose load began later: memory
+        does not know, and takes from them what has won.
+        """
+        at = self.clock.monotonic()
+        if not if_newer:
+            self.remember(
+                recipe.key,
+                value,
+                life,
+                recipe.tags,
+                sequence,
+                asked_at=at - took,
+                foreseen=foreseen,
+            )
+        if not self.lower:
             return
         try:
             body = recipe.terms.codec.encode(value)
@@ -185,7 +196,7 @@ class Store:
             return
         for tier, start in zip(self.lower, began, strict=True):
             if start is not None:
-                await tier.put(recipe.key, body, life, recipe.tags, start, if_newer=if_newer)
+                await tier.put(recipe.key, body, life, recipe.tags, start, at=at, if_newer=if_newer)
 
     def remember(
         self,
@@ -246,13 +257,13 @@ class Store:
 
     async def _lift(self, key: str, found: Found, number: int) -> None:
         """Put what was found in one tier into those above it, for the rest of its life."""
+        at = self.clock.monotonic()
         for tier in self.lower[:number]:
             now = await tier.began()
             if now is not None:
-                began = now - found.age
-                await tier.put(
-                    key, found.record.body, found.life, found.record.tags, began, if_newer=True
-                )
+                began = now - (self.clock.monotonic() - at) - found.age
+                record, life = found.record, found.life
+                await tier.put(key, record.body, life, record.tags, began, at=at, if_newer=True)
 
     def to_revalidate(self, key: str) -> Any:
         """Return a value that has ended, but may serve while it is loaded anew; or `MISSING`."""
@@ -296,8 +307,9 @@ class Store:
         return lambda: self._dropped_before <= now and self._dropped.get(key, 0) <= now
 
     def trust(self, *, bound: float | None) -> None:
-        """Trust what memory holds; for `bound` seconds only, if invalidations are not heard."""
-        self.cap = self._most
-        if bound is not None:
-            self.marks.doubt()
-            self.cap = min(self._most, bound)
+        """Trust what is held from now on; for `bound` seconds only, if no invalidation is heard.
+
+        What is held, or is being loaded, may have been made invalid unheard, in either case.
+        """
+        self.marks.doubt()
+        self.cap = self._most if bound is None else min(self._most, bound)

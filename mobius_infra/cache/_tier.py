@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mobius_infra.cache._behind import Behind, WriteBehind
 from mobius_infra.cache._entry import Life
 from mobius_infra.cache._events import TierDegraded, TierRestored
 from mobius_infra.cache._owed import Invalidation, Owed
-from mobius_infra.cache._record import Record, RecordError, Wide, read_mark, write_mark
+from mobius_infra.cache._record import Found, Record, RecordError, Wide, read_mark, write_mark
 from mobius_infra.core import (
     Backend,
     BackendError,
@@ -24,33 +23,6 @@ _PAUSE_FIRST, _PAUSE_MAX = 0.25, 10.0  # seconds that a tier which failed is lef
 _SYNC_EVERY = 10.0  # seconds between two looks at the backend's clock
 _SETTLE_EVERY = 0.5  # seconds between two attempts to apply what is owed
 _MARGIN = 0.001  # seconds by which two clocks may drift apart meanwhile
-_FENCE = 600.0  # seconds that a key's invalidation is remembered: longer than any load
-
-
-@dataclass(slots=True)
-class Found:
-    """What a tier had.
-
-    Attributes:
-        value: the value.
-        fresh_for: seconds for which it is fresh; negative where it is only stale.
-        record: as it was stored.
-    """
-
-    value: Any  # Any: whatever was stored
-    fresh_for: float
-    record: Record
-
-    @property
-    def life(self) -> Life:
-        """How long it serves."""
-        record = self.record
-        return Life(self.fresh_for, record.stale_until - record.fresh_until, record.early_for)
-
-    @property
-    def age(self) -> float:
-        """Seconds since its load began."""
-        return self.record.fresh_until - self.fresh_for - self.record.began
 
 
 class BackendTier:
@@ -63,7 +35,8 @@ class BackendTier:
     Args:
         backend: where values are kept; closing it stays its owner's business.
         write_behind: writes values in the background instead of before the caller goes on.
-        mark_ttl: seconds that an invalidation is remembered; longer than any value lives.
+        mark_ttl: seconds that an invalidation is remembered, and the longest that a value lives:
+            one that was stored too late must not outlive the mark that makes it invalid.
 
     Raises:
         ConfigurationError: if `mark_ttl` is not positive.
@@ -94,7 +67,7 @@ class BackendTier:
         self._owed = Owed()
         self._marked_at = float("-inf")
         self._ready_until = float("-inf")  # it may be read until then with nothing else to be done
-        self._wide_seen = b"", Wide()
+        self._wide_seen: tuple[bytes | None, Wide] = None, Wide()  # as read last
 
     def attach(self, cache: str, events: Events, clock: Clock) -> None:
         """Be told by the cache that owns this tier whose it is."""
@@ -169,6 +142,8 @@ class BackendTier:
             return None
         # Our idea of the backend's time may be too low by `_unsure`: the life is never too long.
         now = self._clock.monotonic() + self._offset + self._unsure
+        if record.stale_until <= now:  # it may have waited to be written
+            return None
         return Found(decoded, record.fresh_until - now, record)
 
     def _valid(
@@ -177,7 +152,7 @@ class BackendTier:
         """Read a value, unless its own mark or a wide one makes it invalid."""
         try:
             record = Record.read(value)
-            if wide is not None and self._read_wide(wide).latest(key) >= record.began:
+            if wide is not None and not record.began > self._read_wide(wide).latest(key):
                 return None
         except RecordError:  # foreign: a mark that can't be read may mean anything
             self.unreadable += 1
@@ -199,6 +174,7 @@ class BackendTier:
         tags: tuple[str, ...],
         began: float,
         *,
+        at: float,
         if_newer: bool = False,
     ) -> None:
         """Hold an encoded value whose load began at `began`, by the backend's time.
@@ -206,20 +182,21 @@ class BackendTier:
         Args:
             key: under which.
             body: the encoded value.
-            life: how long it serves from now.
+            life: how long it serves from `at`.
             tags: what invalidates it.
             began: when its load began.
+            at: when its load ended, by our clock: what it waited since is of its life.
             if_newer: leave what is there if its load began later.
         """
         if not self._admit():
             return
-        now = self._clock.monotonic() + self._offset
-        fresh_until = now + life.fresh_for
-        stale_until = fresh_until + life.stale_for
-        data = Record(began, fresh_until, stale_until, life.early_for, tags, body).write()
-        name, ttl = self._value(key), max(life.fresh_for, 0.0) + life.stale_for
+        fresh_until = at + self._offset + life.fresh_for
+        stale_until = min(fresh_until + life.stale_for, began + self._mark_ttl)
+        fresh_until = min(fresh_until, stale_until)
+        name, ttl = self._value(key), stale_until - self._clock.monotonic() - self._offset
         if ttl <= 0:
             return
+        data = Record(began, fresh_until, stale_until, life.early_for, tags, body).write()
         try:
             if if_newer:
                 await self._put_newer(name, data, began, ttl)
@@ -246,7 +223,7 @@ class BackendTier:
         self._ready_until = float("-inf")
         if self._behind is not None:
             self._behind.forget(what)
-        if not self._admit():
+        if not self._owed or not self._admit():
             return
         try:
             await self._settle()
@@ -257,23 +234,30 @@ class BackendTier:
 
     async def _settle(self) -> None:
         """Apply what is owed. What is added meanwhile stays owed."""
-        owed = self._owed.now()
+        owed, number = self._owed.now(), self._owed.number
         if not owed:
             return
         await self._sync()
         at = await self.backend.now()
         if owed["all"] or owed["prefix"]:
             await self._widen(owed["prefix"], at, everything=bool(owed["all"]))
-        mark = write_mark(at)
-        if owed["tag"]:
-            await self.backend.set_many(
-                {self._tag(tag): mark for tag in owed["tag"]}, self._mark_ttl
-            )
+        names = [*map(self._tag, owed["tag"]), *map(self._fence, owed["key"])]
+        if names:
+            await self._mark(names, at)
         if owed["key"]:
-            await self.backend.set_many({self._fence(key): mark for key in owed["key"]}, _FENCE)
             await self.backend.delete(*map(self._value, owed["key"]))
         self._marked_at = at
-        self._owed.settled(owed)
+        self._owed.settled(number)
+
+    async def _mark(self, names: list[str], at: float) -> None:
+        """Mark `names` as invalidated at `at`; a later mark, of another process, stays."""
+        mark = write_mark(at)
+        for name in names:
+            before: bytes | None = None
+            while _marked(before) < at and not await self.backend.compare_and_set(
+                name, before, mark, self._mark_ttl
+            ):
+                before = await self.backend.get(name)
 
     async def _widen(self, prefixes: list[str], at: float, *, everything: bool) -> None:
         while True:
@@ -382,6 +366,13 @@ def _is_later(mark: bytes, began: float) -> bool:
         return read_mark(mark) >= began
     except RecordError:  # foreign: it may mean anything
         return True
+
+
+def _marked(mark: bytes | None) -> float:
+    try:
+        return float("-inf") if mark is None else read_mark(mark)
+    except RecordError:  # foreign: to be replaced
+        return float("-inf")
 
 
 def _began(data: bytes) -> float:
