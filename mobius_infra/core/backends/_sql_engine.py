@@ -56,7 +56,8 @@ class Store:
 
     Reading and writing have an engine each. SQLite allows one writer: its writing engine has one
     connection, and begins each transaction by taking the write lock, so that no transaction finds
-    out half way that it can't have it. In WAL mode readers go on meanwhile. `synchronous=NORMAL`
+    out half way that it can't have it. In WAL mode readers go on meanwhile. Plain reads and writes
+    have a connection each beside these, see `Direct`. `synchronous=NORMAL`
     loses nothing that was acknowledged when a process is killed; a power cut may take the last
     moments, and corrupts nothing.
     """
