@@ -142,10 +142,10 @@ async def test_all_who_ask_while_a_tier_is_read_get_what_was_found_by_one_questi
     cache = Cache("c", tiers=[BackendTier(slow)], ttl=100, clock=manual_clock)
     get = cache.cached(key="{key}")(origin.get)
     await get("a")
-    slow.gate.clear()
+    gate = slow.hold("get_many")
     asking = [asyncio.create_task(get("a")) for _ in range(3)]
     await manual_clock.advance(0)
-    slow.gate.set()
+    gate.set()
     async with asyncio.timeout(5):
         assert await asyncio.gather(*asking) == ["a1"] * 3
     assert cache.stats().hits == {"memory": 0, "memory://": 1}
