@@ -166,12 +166,9 @@ class BackendTier:
             if any(_reads_later(marks[tag], record.began) for tag in record.tags):
                 continue
             try:
-                each = self._found(record, codec)
+                found[key] = self._found(record, codec)
             except CodecError:
                 self.unreadable += 1
-                continue
-            if each.life.fresh_for + each.life.stale_for > 0:  # it may have waited to be written
-                found[key] = each
         return found
 
     def _records(self, keys: list[str], data: Sequence[bytes | None]) -> dict[str, Record]:

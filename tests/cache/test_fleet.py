@@ -233,6 +233,22 @@ async def test_a_load_that_outlives_its_lease_replaces_nothing_newer_in_memory_e
         assert await slow("a") == "a2"
 
 
+async def test_who_gets_the_lease_just_after_another_has_stored_does_not_load(
+    origin: Origin, manual_clock: ManualClock
+) -> None:
+    slow = Slow(manual_clock)
+    async with fleet(manual_clock, slow, 2, lease=5.0) as caches:
+        first, second = (cache.cached(key="{key}")(origin.get) for cache in caches)
+        asking = slow.hold("run")
+        late = asyncio.create_task(second("a"))
+        await manual_clock.advance(0.1)
+        slow.hold("run").set()  # others' go through
+        await first("a")
+        asking.set()
+        assert await late == "a1"
+        assert len(origin.calls) == 1
+
+
 async def test_who_is_cancelled_just_when_it_has_the_lease_gives_it_back(
     origin: Origin, manual_clock: ManualClock
 ) -> None:

@@ -1,7 +1,7 @@
 """Whatever happens in whatever order: never a value newer or older than is allowed."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mobius_infra.cache import BackendTier, Cache, MemoryTier
 from mobius_infra.testing import ManualClock
-from tests.cache.support import Flaky, OriginError
+from tests.cache.support import OriginError, Slow
 
 T = TypeVar("T")
 
@@ -93,20 +93,21 @@ class Invalidated:
         return self.key in (None, load.key) and self.at > load.began
 
 
-class Slow(Flaky):
-    """A backend whose answers can be held up."""
+@dataclass(frozen=True)
+class Waiting:
+    """Somebody who asked while something was under way.
 
-    __slots__ = ("gate",)
+    Attributes:
+        asks: what.
+        at: when.
+        task: gives the answer.
+        loading: a load was waited for, not only a tier.
+    """
 
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock)
-        self.gate: asyncio.Event | None = None
-
-    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        values, gate = await super().get_many(keys), self.gate
-        if gate is not None:
-            await gate.wait()
-        return values
+    asks: Ask
+    at: float
+    task: asyncio.Task[str]
+    loading: bool
 
 
 class Machine(RuleBasedStateMachine):
@@ -123,9 +124,9 @@ class Machine(RuleBasedStateMachine):
         self.backend = Slow(self.clock)
         self.loads: dict[str, Load] = {}
         self.invalidated: list[Invalidated] = []
-        self.failing = False
+        self.failing = self.failed = False  # the origin: now, and at any time in this story
         self.gate: asyncio.Event | None = None
-        self.waiting: list[asyncio.Task[str]] = []
+        self.waiting: list[Waiting] = []
         self.caches = [
             Cache(
                 "c",
@@ -156,36 +157,28 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         before=HELD,
-        asked=st.lists(ASK, min_size=1, max_size=3),
+        asked=st.lists(ASK, min_size=1, max_size=2),
         slow=st.sampled_from(["tier", "origin"]),
-        meanwhile=st.lists(INVALIDATE | WAIT | BACKEND | ORIGIN | CANCEL, min_size=1, max_size=3),
+        meanwhile=st.lists(
+            INVALIDATE | WAIT | BACKEND | ORIGIN | CANCEL | ASK, min_size=1, max_size=4
+        ),
         asks=ASKS,
     )
     def a_load(
         self, before: Any, asked: list[Ask], slow: str, meanwhile: list[Any], asks: list[Ask]
     ) -> None:
-        """Something happens while the tier below or the origin is asked."""
+        """Something happens, and others ask, while the tier below or the origin is asked."""
         self.happen([before])
-        slow_one = self.backend if slow == "tier" else self
-        gate = slow_one.gate = asyncio.Event()
-        self.waiting = [self.loop.create_task(self.get(*each)) for each in asked]
-        self.run(self.settle())
-        at = self.clock.monotonic()
-        loading = [slow == "origin" and not task.done() for task in self.waiting]
-        self.happen(meanwhile)
-        slow_one.gate = None
+        gate = self.backend.hold("get_many") if slow == "tier" else asyncio.Event()
+        self.gate = gate if slow == "origin" else None
+        self.happen([*asked, *meanwhile])
+        self.gate = None
         gate.set()
-        outcomes = self.run(self.gathered())
-        for (who, _), outcome, waited in zip(asked, outcomes, loading, strict=True):
-            assert isinstance(outcome, str | OriginError | asyncio.CancelledError)
-            if isinstance(outcome, str):
-                load = self.loads[outcome]
-                if not waited:
-                    self.check(who, load, asked_at=at)
-                elif load.ended < at:  # an old one, in need: invalid also if it became so meanwhile
-                    self.check(who, load)
+        self.run(self.settle())
+        for each in self.waiting:
+            self.check_waiting(each)
+        self.waiting.clear()
         self.ask(asks)
-        self.failing = False
 
     @rule(what=st.lists(INVALIDATE | WAIT, min_size=1, max_size=2), asks=ASKS)
     def an_invalidation(self, what: list[Any], asks: list[Ask]) -> None:
@@ -204,10 +197,8 @@ class Machine(RuleBasedStateMachine):
     @rule(what=st.lists(INVALIDATE | WAIT, max_size=3), asks=ASKS)
     def an_origin_that_fails(self, what: list[Any], asks: list[Ask]) -> None:
         """The origin fails for a while; what is old may serve, unless it was made invalid."""
-        self.failing = True
-        self.happen(what)
+        self.happen([Origin(failing=True), *what])
         self.ask(asks)
-        self.failing = False
 
     # What the stories are made of.
 
@@ -220,9 +211,15 @@ class Machine(RuleBasedStateMachine):
                     self.backend.away = away
                 case Origin(failing):
                     self.failing = failing
+                    self.failed |= failing
+                case Ask(who, key):
+                    task = self.loop.create_task(self.get(who, key))
+                    self.run(self.settle())
+                    loading = self.gate is not None and not task.done()
+                    self.waiting.append(Waiting(each, self.clock.monotonic(), task, loading))
                 case Cancel(number):
                     if number < len(self.waiting):
-                        self.waiting[number].cancel()
+                        self.waiting[number].task.cancel()
                         self.run(self.settle())
                 case Invalidate():
                     self.invalidate(each)
@@ -258,18 +255,30 @@ class Machine(RuleBasedStateMachine):
             load = self.loads[value]
             assert load.key == key
             if len(self.loads) == before:  # it was not loaded just now
-                self.check(who, load)
+                self.check(who, load, self.clock.monotonic())
+        self.failing = self.failed = False
 
-    def check(self, who: int, load: Load, *, asked_at: float | None = None) -> None:
+    def check_waiting(self, waiting: Waiting) -> None:
+        assert waiting.task.done()
+        if waiting.task.cancelled() or waiting.task.exception() is not None:
+            assert waiting.task.cancelled() or isinstance(waiting.task.exception(), OriginError)
+            return
+        load, who = self.loads[waiting.task.result()], waiting.asks.who
+        assert load.key == waiting.asks.key
+        self.check(who, load, waiting.at)
+        if waiting.loading and load.ended < waiting.at:
+            # An old one, in need, when the load had failed: nothing was invalidated until then.
+            self.check(who, load, self.clock.monotonic())
+
+    def check(self, who: int, load: Load, now: float) -> None:
         """Hold what was served to what was known when it was asked for."""
-        now = self.clock.monotonic() if asked_at is None else asked_at
-        assert now - load.ended < TTL + (STALE_FOR if self.failing else 0.0)
+        assert now - load.ended < TTL + (STALE_FOR if self.failed else 0.0)
         for each in self.invalidated:
             if each.covers(load) and each.at <= now:
                 assert each.by != who, "its own invalidation"
                 # A value of memory may be served until memory asks the tier below again; in need
                 # it may be older, since only this process's invalidations are known for sure.
-                assert not each.shared or self.failing or now - each.at < UNHEARD
+                assert not each.shared or self.failed or now - each.at < UNHEARD
 
     async def answer(self, who: int, key: str) -> str | None:
         with suppress(OriginError):
@@ -282,9 +291,6 @@ class Machine(RuleBasedStateMachine):
     async def settle(self) -> None:
         for _ in range(30):
             await asyncio.sleep(0)
-
-    async def gathered(self) -> list[str | BaseException]:
-        return await asyncio.gather(*self.waiting, return_exceptions=True)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(coroutine)
