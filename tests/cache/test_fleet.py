@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mobius_infra.cache import BackendTier, Cache, MemoryTier
-from mobius_infra.core import ConfigurationError, Gap
+from mobius_infra.core import ConfigurationError, Gap, Message
 from mobius_infra.testing import ManualClock
 from tests.cache.support import Flaky, Origin, OriginError, Slow
 
@@ -177,6 +177,21 @@ async def test_foreign_messages_are_counted_and_harm_nothing(
         assert cache.stats().messages_failed == before + 10
         await cache.set("k", 1)
         assert await cache.get("k") == 1
+
+
+async def test_only_its_own_beat_tells_a_process_that_it_hears(
+    backend: Flaky, manual_clock: ManualClock
+) -> None:
+    async with fleet(manual_clock, backend, 1) as (cache,):
+        plane = cache._engine.backplane
+        assert plane is not None
+        assert plane.connected
+        backend.away = True  # nothing can be sent
+        for _ in range(10):
+            for queue in backend._queues["cache:c:1"]:
+                queue.put(Message("cache:c:1", b'["another","beat",1000000.0]'))
+            await manual_clock.advance(0.25)
+        assert not plane.connected
 
 
 @pytest.mark.parametrize("messages", [True, False])
