@@ -17,10 +17,9 @@ from mobius_infra.core import Clock, ConfigurationError
 
 
 class Looked(NamedTuple):
-    """What a look into the lower tiers has brought, and when it began."""
+    """What a look into the lower tiers has brought."""
 
     found: Found | None
-    asked_at: float
 
 
 class Engine:
@@ -91,13 +90,14 @@ class Engine:
     def joinable(self, recipe: Recipe) -> Flight | None:
         """Return the load under way that may answer who asks now, if there is one.
 
-        What began before something that covers it was invalidated is only for those who wait.
+        What began before something that covers it was invalidated is only for those who wait;
+        also what began so long ago that such an invalidation may have gone unheard.
         """
         flight = self.flights.get(recipe.key)
         if flight is None or flight.abandoned:
             return None
-        valid = self.store.marks.since(recipe.key, recipe.tags, flight.sequence)
-        return flight if valid else None
+        trusted = self.store.trusted(recipe, flight.sequence, flight.asked_at)
+        return flight if trusted else None
 
     def refresh_behind(
         self, recipe: Recipe, *, anew: bool = False, foreseen: bool = False
@@ -107,8 +107,7 @@ class Engine:
 
     async def _lead(self, recipe: Recipe) -> Any:
         """Look into the lower tiers for all who ask; only if that is in vain, start a load."""
-        asked_at = self._clock.monotonic()
-        flight = self.flights[recipe.key] = Flight(recipe.key, self.store.marks.sequence)
+        flight = self._flight(recipe.key)
         try:
             found = await self.store.find(recipe, flight.sequence, keep=flight.storable)
         except BaseException:
@@ -121,18 +120,22 @@ class Engine:
             flight.answer(found.value)
             self._leave(flight)
             return found.value
-        self._launch(flight, recipe, looked=Looked(found, asked_at))
+        self._launch(flight, recipe, looked=Looked(found))
         return await flight.join(self.name)
 
     def _leave(self, flight: Flight) -> None:
         if self.flights.get(flight.key) is flight:
             del self.flights[flight.key]
 
+    def _flight(self, key: str, *, behind: bool = False) -> Flight:
+        sequence, now = self.store.marks.sequence, self._clock.monotonic()
+        flight = self.flights[key] = Flight(key, sequence, now, behind=behind)
+        return flight
+
     def _start(
         self, recipe: Recipe, *, behind: bool = False, anew: bool = False, foreseen: bool = False
     ) -> Flight:
-        flight = Flight(recipe.key, self.store.marks.sequence, behind=behind)
-        self.flights[recipe.key] = flight
+        flight = self._flight(recipe.key, behind=behind)
         self._launch(flight, recipe, anew=anew, foreseen=foreseen)
         return flight
 
@@ -184,10 +187,9 @@ class Engine:
         What is old is left with the flight, and serves only in need.
         """
         if looked is None:
-            asked_at = self._clock.monotonic()
             found = await self.store.find(recipe, flight.sequence, keep=flight.storable)
         else:
-            found, asked_at = looked
+            found = looked.found
         # Since the tiers were asked, it may have been made invalid.
         if found is None or not self._valid(flight, found.tags):
             return None
@@ -198,7 +200,12 @@ class Engine:
         if -found.life.fresh_for < self._freshness.revalidate_for:
             self.store.counts.revalidated += 1
             self.store.remember(
-                recipe.key, found.value, found.life, found.tags, flight.sequence, asked_at=asked_at
+                recipe.key,
+                found.value,
+                found.life,
+                found.tags,
+                flight.sequence,
+                asked_at=flight.asked_at,
             )
             flight.behind = True
             flight.answer(found.value)

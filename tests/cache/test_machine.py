@@ -17,8 +17,9 @@ from tests.cache.support import OriginError, Slow
 T = TypeVar("T")
 
 TTL, STALE_FOR, UNHEARD = 20.0, 30.0, 6.0
-KEYS = st.sampled_from(["a", "b"])
-WHO = st.integers(0, 1)
+# Mostly the same process and key, so that what happens meets.
+KEYS = st.sampled_from(["a", "a", "a", "b"])
+WHO = st.sampled_from([0, 0, 1])
 
 
 class Ask(NamedTuple):
@@ -67,6 +68,7 @@ BACKEND = st.builds(Backend, st.booleans())
 ORIGIN = st.builds(Origin, st.booleans())
 CANCEL = st.builds(Cancel, st.integers(0, 2))
 ASKS = st.lists(ASK, min_size=1, max_size=4)
+MEANWHILE = st.lists(WAIT | BACKEND | ORIGIN | CANCEL | ASK, max_size=2)
 # Nothing is held; what is in memory has ended; all has, and may serve in need only.
 HELD = st.sampled_from([Invalidate(0, "a", "all"), Wait(6.5), Wait(21.0)])
 
@@ -159,26 +161,33 @@ class Machine(RuleBasedStateMachine):
         before=HELD,
         asked=st.lists(ASK, min_size=1, max_size=2),
         slow=st.sampled_from(["tier", "origin"]),
-        meanwhile=st.lists(
-            INVALIDATE | WAIT | BACKEND | ORIGIN | CANCEL | ASK, min_size=1, max_size=4
-        ),
+        first=MEANWHILE,
+        what=INVALIDATE,
+        then=MEANWHILE,
         asks=ASKS,
     )
     def a_load(
-        self, before: Any, asked: list[Ask], slow: str, meanwhile: list[Any], asks: list[Ask]
+        self,
+        before: Any,
+        asked: list[Ask],
+        slow: str,
+        first: list[Any],
+        what: Invalidate,
+        then: list[Any],
+        asks: list[Ask],
     ) -> None:
-        """Something happens, and others ask, while the tier below or the origin is asked."""
+        """Something is made invalid while the tier below or the origin is asked."""
         self.happen([before])
         gate = self.backend.hold("get_many") if slow == "tier" else asyncio.Event()
         self.gate = gate if slow == "origin" else None
-        self.happen([*asked, *meanwhile])
+        self.happen([*asked, *first, what, *then])
         self.gate = None
         gate.set()
         self.run(self.settle())
         for each in self.waiting:
             self.check_waiting(each)
         self.waiting.clear()
-        self.ask(asks)
+        self.ask([asked[0], *asks])
 
     @rule(what=st.lists(INVALIDATE | WAIT, min_size=1, max_size=2), asks=ASKS)
     def an_invalidation(self, what: list[Any], asks: list[Ask]) -> None:

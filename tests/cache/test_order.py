@@ -75,6 +75,25 @@ async def test_a_batch_after_an_invalidation_does_not_join_a_load_from_before_it
     assert [await before, await after] == [{"a": 1, "b": 1}, {"a": 2, "c": 2}]
 
 
+async def test_nobody_joins_a_load_longer_than_an_invalidation_may_go_unheard(
+    backend: Flaky, origin: Origin, manual_clock: ManualClock
+) -> None:
+    one, two = (
+        make(manual_clock, MemoryTier(max_ttl=2), BackendTier(backend), ttl=100) for _ in range(2)
+    )
+    here, there = (each.cached(key="{key}")(origin.get) for each in (one, two))
+    origin.gate = asyncio.Event()
+    first = asyncio.create_task(there("a"))
+    await manual_clock.advance(1)
+    await here.invalidate("a")
+    second = asyncio.create_task(there("a"))
+    await manual_clock.advance(1)
+    third = asyncio.create_task(there("a"))
+    await manual_clock.advance(0)
+    origin.gate.set()
+    assert [await first, await second, await third] == ["a1", "a1", "a2"]
+
+
 class Uneven(Flaky):
     """A backend that takes a second for `a`, and longer for others."""
 
