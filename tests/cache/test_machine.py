@@ -62,15 +62,26 @@ class Cancel(NamedTuple):
 
 
 ASK = st.builds(Ask, WHO, KEYS)
-INVALIDATE = st.builds(Invalidate, WHO, KEYS, st.sampled_from(["key", "tag", "prefix", "all"]))
+HOW = st.sampled_from(["key", "tag", "prefix", "all"])
+INVALIDATE = st.builds(Invalidate, WHO, KEYS, HOW)
 WAIT = st.builds(Wait, st.sampled_from([0.1, 2.0, 6.5, 14.0, 21.0]))
 BACKEND = st.builds(Backend, st.booleans())
 ORIGIN = st.builds(Origin, st.booleans())
 CANCEL = st.builds(Cancel, st.integers(0, 2))
 ASKS = st.lists(ASK, min_size=1, max_size=4)
-MEANWHILE = st.lists(WAIT | BACKEND | ORIGIN | CANCEL | ASK, max_size=2)
-# Nothing is held; what is in memory has ended; all has, and may serve in need only.
-HELD = st.sampled_from([Invalidate(0, "a", "all"), Wait(6.5), Wait(21.0)])
+MEANWHILE = st.lists(ASK | BACKEND | ORIGIN | CANCEL | WAIT, max_size=2)
+# What is slow when somebody asks, and what makes it be asked: nothing is held; what is in memory
+# has ended; all has, and may serve in need only.
+SLOW = st.sampled_from(
+    [
+        ("tier", Invalidate(0, "a", "all")),
+        ("tier", Wait(6.5)),
+        ("tier", Wait(21.0)),
+        ("origin", Invalidate(0, "a", "all")),
+        ("origin", Wait(21.0)),
+        ("origin", Wait(21.0)),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -158,42 +169,40 @@ class Machine(RuleBasedStateMachine):
     # The stories.
 
     @rule(
-        before=HELD,
-        asked=st.lists(ASK, min_size=1, max_size=2),
-        slow=st.sampled_from(["tier", "origin"]),
+        slow=SLOW,
+        asked=ASK,
+        how=HOW,
+        by=WHO,
+        again=st.booleans(),
         first=MEANWHILE,
-        what=INVALIDATE,
         then=MEANWHILE,
         asks=ASKS,
     )
     def a_load(
         self,
-        before: Any,
-        asked: list[Ask],
-        slow: str,
+        slow: tuple[str, Invalidate | Wait],
+        asked: Ask,
+        how: str,
+        by: int,
+        again: bool,
         first: list[Any],
-        what: Invalidate,
         then: list[Any],
         asks: list[Ask],
     ) -> None:
-        """Something is made invalid while the tier below or the origin is asked."""
+        """What is asked for is made invalid while the tier below or the origin is asked."""
+        what, before = slow
         self.happen([before])
-        gate = self.backend.hold("get_many") if slow == "tier" else asyncio.Event()
-        self.gate = gate if slow == "origin" else None
-        self.happen([*asked, *first, what, *then])
+        gate = self.backend.hold("get_many") if what == "tier" else asyncio.Event()
+        self.gate = gate if what == "origin" else None
+        invalidate = Invalidate((asked.who + by) % 2, asked.key, how)
+        self.happen([asked, *first, invalidate, *([asked] if again else []), *then])
         self.gate = None
         gate.set()
         self.run(self.settle())
         for each in self.waiting:
             self.check_waiting(each)
         self.waiting.clear()
-        self.ask([asked[0], *asks])
-
-    @rule(what=st.lists(INVALIDATE | WAIT, min_size=1, max_size=2), asks=ASKS)
-    def an_invalidation(self, what: list[Any], asks: list[Ask]) -> None:
-        """Values are made invalid, or end."""
-        self.happen(what)
-        self.ask(asks)
+        self.ask([asked, *asks])
 
     @rule(what=st.lists(INVALIDATE | WAIT, max_size=2), during=ASKS, wait=WAIT, asks=ASKS)
     def an_outage(self, what: list[Any], during: list[Ask], wait: Wait, asks: list[Ask]) -> None:
@@ -315,4 +324,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=100, stateful_step_count=15, deadline=None)
+TestMachine.settings = settings(max_examples=200, stateful_step_count=10, deadline=None)
