@@ -17,10 +17,9 @@ from mobius_infra.core import Clock, ConfigurationError
 
 
 class Looked(NamedTuple):
-    """What a look into the lower tiers has brought, and when it began."""
+    """What a look into the lower tiers has brought."""
 
     found: Found | None
-    asked_at: float
 
 
 class Engine:
@@ -88,8 +87,7 @@ class Engine:
         if not self._looks_first:
             return await self._wait(self._start(recipe))
         # Look into the lower tiers for all who ask; only if that is in vain, start a task.
-        asked_at = self._clock.monotonic()
-        flight = self.flights[key] = Flight(key, self.store.marks.sequence)
+        flight = self._flight(key)
         try:
             found = await self.store.find(recipe, flight.sequence, keep=flight.storable)
         except BaseException:
@@ -100,7 +98,7 @@ class Engine:
                 flight.answer(found.value)
             self._leave(flight)
             return found.value
-        self._launch(flight, recipe, looked=Looked(found, asked_at))
+        self._launch(flight, recipe, looked=Looked(found))
         return await flight.join(self.name)
 
     def _wait(self, flight: Flight) -> Coroutine[Any, Any, Any]:
@@ -111,13 +109,14 @@ class Engine:
     def joinable(self, recipe: Recipe) -> Flight | None:
         """Return the load under way that may answer who asks now, if there is one.
 
-        What began before something that covers it was invalidated is only for those who wait.
+        What began before something that covers it was invalidated is only for those who wait;
+        also what began so long ago that such an invalidation may have gone unheard.
         """
         flight = self.flights.get(recipe.key)
         if flight is None or flight.abandoned:
             return None
-        valid = self.store.marks.since(recipe.key, recipe.tags, flight.sequence)
-        return flight if valid else None
+        trusted = self.store.trusted(recipe, flight.sequence, flight.asked_at)
+        return flight if trusted else None
 
     def refresh_behind(
         self, recipe: Recipe, *, anew: bool = False, foreseen: bool = False
@@ -136,11 +135,15 @@ class Engine:
         if self.flights.get(flight.key) is flight:
             del self.flights[flight.key]
 
+    def _flight(self, key: str, *, behind: bool = False) -> Flight:
+        sequence, now = self.store.marks.sequence, self._clock.monotonic()
+        flight = self.flights[key] = Flight(key, sequence, now, behind=behind)
+        return flight
+
     def _start(
         self, recipe: Recipe, *, behind: bool = False, anew: bool = False, foreseen: bool = False
     ) -> Flight:
-        flight = Flight(recipe.key, self.store.marks.sequence, behind=behind)
-        self.flights[recipe.key] = flight
+        flight = self._flight(recipe.key, behind=behind)
         self._launch(flight, recipe, anew=anew, foreseen=foreseen)
         return flight
 
@@ -192,10 +195,9 @@ class Engine:
         What is old is left with the flight, and serves only in need.
         """
         if looked is None:
-            asked_at = self._clock.monotonic()
             found = await self.store.find(recipe, flight.sequence, keep=flight.storable)
         else:
-            found, asked_at = looked
+            found = looked.found
         # Since the tiers were asked, it may have been made invalid.
         if found is None or not self._valid(flight, found.record.tags):
             return None
@@ -211,7 +213,7 @@ class Engine:
                 found.life,
                 found.record.tags,
                 flight.sequence,
-                asked_at=asked_at,
+                asked_at=flight.asked_at,
             )
             flight.behind = True
             flight.answer(found.value)

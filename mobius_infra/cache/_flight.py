@@ -41,6 +41,7 @@ class Flight:
         "_task",
         "_waiters",
         "abandoned",
+        "asked_at",
         "behind",
         "invalidated",
         "key",
@@ -50,9 +51,10 @@ class Flight:
     )
 
     # Any, in this class: whatever the loader returns.
-    def __init__(self, key: str, sequence: int, *, behind: bool = False) -> None:
+    def __init__(self, key: str, sequence: int, asked_at: float, *, behind: bool = False) -> None:
         self.key = key
         self.sequence = sequence  # of the cache's marks, when it began
+        self.asked_at = asked_at  # when that was
         self.behind = behind  # it goes on although nobody waits
         self.old: Old | None = None
         self.invalidated = False  # its result is for those who wait, and not to be stored

@@ -306,6 +306,12 @@ class Store:
         now = self._drops
         return lambda: self._dropped_before <= now and self._dropped.get(key, 0) <= now
 
+    def trusted(self, recipe: Recipe, sequence: int, asked_at: float) -> bool:
+        """Say whether a load that began then may answer who asks now."""
+        if sequence < self.marks.doubted or self.clock.monotonic() >= asked_at + self.cap:
+            return False
+        return self.marks.since(recipe.key, recipe.tags, sequence)
+
     def trust(self, *, bound: float | None) -> None:
         """Trust what is held from now on; for `bound` seconds only, if no invalidation is heard.
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mobius_infra.cache import BackendTier, Cache, MemoryTier
-from mobius_infra.core import ConfigurationError, Gap
+from mobius_infra.core import ConfigurationError, Gap, Message
 from mobius_infra.testing import ManualClock
 from tests.cache.support import Flaky, Origin, OriginError, Slow
 
@@ -179,6 +179,21 @@ async def test_foreign_messages_are_counted_and_harm_nothing(
         assert await cache.get("k") == 1
 
 
+async def test_only_its_own_beat_tells_a_process_that_it_hears(
+    backend: Flaky, manual_clock: ManualClock
+) -> None:
+    async with fleet(manual_clock, backend, 1) as (cache,):
+        plane = cache._engine.backplane
+        assert plane is not None
+        assert plane.connected
+        backend.away = True  # nothing can be sent
+        for _ in range(10):
+            for queue in backend._queues["cache:c:1"]:
+                queue.put(Message("cache:c:1", b'["another","beat",1000000.0]'))
+            await manual_clock.advance(0.25)
+        assert not plane.connected
+
+
 @pytest.mark.parametrize("messages", [True, False])
 async def test_one_process_loads_and_the_others_wait_for_what_it_stores(
     messages: bool, backend: Flaky, origin: Origin, manual_clock: ManualClock
@@ -231,6 +246,22 @@ async def test_a_load_that_outlives_its_lease_replaces_nothing_newer_in_memory_e
         gate.set()
         assert await late == "a1"
         assert await slow("a") == "a2"
+
+
+async def test_who_gets_the_lease_just_after_another_has_stored_does_not_load(
+    origin: Origin, manual_clock: ManualClock
+) -> None:
+    slow = Slow(manual_clock)
+    async with fleet(manual_clock, slow, 2, lease=5.0) as caches:
+        first, second = (cache.cached(key="{key}")(origin.get) for cache in caches)
+        asking = slow.hold("run")
+        late = asyncio.create_task(second("a"))
+        await manual_clock.advance(0.1)
+        slow.hold("run").set()  # others' go through
+        await first("a")
+        asking.set()
+        assert await late == "a1"
+        assert len(origin.calls) == 1
 
 
 async def test_who_is_cancelled_just_when_it_has_the_lease_gives_it_back(

@@ -79,16 +79,28 @@ async def test_when_all_who_waited_have_gone_the_load_is_cancelled(
 
 
 async def test_who_comes_while_a_load_is_being_cancelled_begins_another(
-    cache: Cache, origin: Origin, manual_clock: ManualClock
+    cache: Cache, manual_clock: ManualClock
 ) -> None:
-    origin.gate = asyncio.Event()
-    get = cache.cached()(origin.get)
+    calls = 0
+
+    @cache.cached()
+    async def get(key: str) -> str:
+        nonlocal calls
+        calls += 1
+        number = calls
+        try:
+            await manual_clock.sleep(1)
+        finally:
+            await manual_clock.sleep(1)  # puts things in order first
+        return f"{key}{number}"
+
     first = asyncio.create_task(get("a"))
-    await manual_clock.advance(0)
+    await manual_clock.advance(0.5)
     first.cancel()
-    origin.gate.set()
-    await asyncio.sleep(0)
-    assert await get("a") == "a2"
+    await manual_clock.advance(0.1)
+    second = asyncio.create_task(get("a"))
+    await manual_clock.advance(5)
+    assert second.result() == "a2"
 
 
 async def test_a_loader_that_needs_its_own_result_is_told_so(cache: Cache) -> None:

@@ -1,7 +1,7 @@
 """Whatever happens in whatever order: never a value newer or older than is allowed."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -12,13 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mobius_infra.cache import BackendTier, Cache, MemoryTier
 from mobius_infra.testing import ManualClock
-from tests.cache.support import Flaky, OriginError
+from tests.cache.support import OriginError, Slow
 
 T = TypeVar("T")
 
 TTL, STALE_FOR, UNHEARD = 20.0, 30.0, 6.0
-KEYS = st.sampled_from(["a", "b"])
-WHO = st.integers(0, 1)
+# Mostly the same process and key, so that what happens meets.
+KEYS = st.sampled_from(["a", "a", "a", "b"])
+WHO = st.sampled_from([0, 0, 1])
 
 
 class Ask(NamedTuple):
@@ -61,14 +62,26 @@ class Cancel(NamedTuple):
 
 
 ASK = st.builds(Ask, WHO, KEYS)
-INVALIDATE = st.builds(Invalidate, WHO, KEYS, st.sampled_from(["key", "tag", "prefix", "all"]))
+HOW = st.sampled_from(["key", "tag", "prefix", "all"])
+INVALIDATE = st.builds(Invalidate, WHO, KEYS, HOW)
 WAIT = st.builds(Wait, st.sampled_from([0.1, 2.0, 6.5, 14.0, 21.0]))
 BACKEND = st.builds(Backend, st.booleans())
 ORIGIN = st.builds(Origin, st.booleans())
 CANCEL = st.builds(Cancel, st.integers(0, 2))
 ASKS = st.lists(ASK, min_size=1, max_size=4)
-# Nothing is held; what is in memory has ended; all has, and may serve in need only.
-HELD = st.sampled_from([Invalidate(0, "a", "all"), Wait(6.5), Wait(21.0)])
+MEANWHILE = st.lists(ASK | BACKEND | ORIGIN | CANCEL | WAIT, max_size=2)
+# What is slow when somebody asks, and what makes it be asked: nothing is held; what is in memory
+# has ended; all has, and may serve in need only.
+SLOW = st.sampled_from(
+    [
+        ("tier", Invalidate(0, "a", "all")),
+        ("tier", Wait(6.5)),
+        ("tier", Wait(21.0)),
+        ("origin", Invalidate(0, "a", "all")),
+        ("origin", Wait(21.0)),
+        ("origin", Wait(21.0)),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -93,20 +106,21 @@ class Invalidated:
         return self.key in (None, load.key) and self.at > load.began
 
 
-class Slow(Flaky):
-    """A backend whose answers can be held up."""
+@dataclass(frozen=True)
+class Waiting:
+    """Somebody who asked while something was under way.
 
-    __slots__ = ("gate",)
+    Attributes:
+        asks: what.
+        at: when.
+        task: gives the answer.
+        loading: a load was waited for, not only a tier.
+    """
 
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock)
-        self.gate: asyncio.Event | None = None
-
-    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        values, gate = await super().get_many(keys), self.gate
-        if gate is not None:
-            await gate.wait()
-        return values
+    asks: Ask
+    at: float
+    task: asyncio.Task[str]
+    loading: bool
 
 
 class Machine(RuleBasedStateMachine):
@@ -123,9 +137,9 @@ class Machine(RuleBasedStateMachine):
         self.backend = Slow(self.clock)
         self.loads: dict[str, Load] = {}
         self.invalidated: list[Invalidated] = []
-        self.failing = False
+        self.failing = self.failed = False  # the origin: now, and at any time in this story
         self.gate: asyncio.Event | None = None
-        self.waiting: list[asyncio.Task[str]] = []
+        self.waiting: list[Waiting] = []
         self.caches = [
             Cache(
                 "c",
@@ -155,43 +169,40 @@ class Machine(RuleBasedStateMachine):
     # The stories.
 
     @rule(
-        before=HELD,
-        asked=st.lists(ASK, min_size=1, max_size=3),
-        slow=st.sampled_from(["tier", "origin"]),
-        meanwhile=st.lists(INVALIDATE | WAIT | BACKEND | ORIGIN | CANCEL, min_size=1, max_size=3),
+        slow=SLOW,
+        asked=ASK,
+        how=HOW,
+        by=WHO,
+        again=st.booleans(),
+        first=MEANWHILE,
+        then=MEANWHILE,
         asks=ASKS,
     )
     def a_load(
-        self, before: Any, asked: list[Ask], slow: str, meanwhile: list[Any], asks: list[Ask]
+        self,
+        slow: tuple[str, Invalidate | Wait],
+        asked: Ask,
+        how: str,
+        by: int,
+        again: bool,
+        first: list[Any],
+        then: list[Any],
+        asks: list[Ask],
     ) -> None:
-        """Something happens while the tier below or the origin is asked."""
+        """What is asked for is made invalid while the tier below or the origin is asked."""
+        what, before = slow
         self.happen([before])
-        slow_one = self.backend if slow == "tier" else self
-        gate = slow_one.gate = asyncio.Event()
-        self.waiting = [self.loop.create_task(self.get(*each)) for each in asked]
-        self.run(self.settle())
-        at = self.clock.monotonic()
-        loading = [slow == "origin" and not task.done() for task in self.waiting]
-        self.happen(meanwhile)
-        slow_one.gate = None
+        gate = self.backend.hold("get_many") if what == "tier" else asyncio.Event()
+        self.gate = gate if what == "origin" else None
+        invalidate = Invalidate((asked.who + by) % 2, asked.key, how)
+        self.happen([asked, *first, invalidate, *([asked] if again else []), *then])
+        self.gate = None
         gate.set()
-        outcomes = self.run(self.gathered())
-        for (who, _), outcome, waited in zip(asked, outcomes, loading, strict=True):
-            assert isinstance(outcome, str | OriginError | asyncio.CancelledError)
-            if isinstance(outcome, str):
-                load = self.loads[outcome]
-                if not waited:
-                    self.check(who, load, asked_at=at)
-                elif load.ended < at:  # an old one, in need: invalid also if it became so meanwhile
-                    self.check(who, load)
-        self.ask(asks)
-        self.failing = False
-
-    @rule(what=st.lists(INVALIDATE | WAIT, min_size=1, max_size=2), asks=ASKS)
-    def an_invalidation(self, what: list[Any], asks: list[Ask]) -> None:
-        """Values are made invalid, or end."""
-        self.happen(what)
-        self.ask(asks)
+        self.run(self.settle())
+        for each in self.waiting:
+            self.check_waiting(each)
+        self.waiting.clear()
+        self.ask([asked, *asks])
 
     @rule(what=st.lists(INVALIDATE | WAIT, max_size=2), during=ASKS, wait=WAIT, asks=ASKS)
     def an_outage(self, what: list[Any], during: list[Ask], wait: Wait, asks: list[Ask]) -> None:
@@ -204,10 +215,8 @@ class Machine(RuleBasedStateMachine):
     @rule(what=st.lists(INVALIDATE | WAIT, max_size=3), asks=ASKS)
     def an_origin_that_fails(self, what: list[Any], asks: list[Ask]) -> None:
         """The origin fails for a while; what is old may serve, unless it was made invalid."""
-        self.failing = True
-        self.happen(what)
+        self.happen([Origin(failing=True), *what])
         self.ask(asks)
-        self.failing = False
 
     # What the stories are made of.
 
@@ -220,9 +229,15 @@ class Machine(RuleBasedStateMachine):
                     self.backend.away = away
                 case Origin(failing):
                     self.failing = failing
+                    self.failed |= failing
+                case Ask(who, key):
+                    task = self.loop.create_task(self.get(who, key))
+                    self.run(self.settle())
+                    loading = self.gate is not None and not task.done()
+                    self.waiting.append(Waiting(each, self.clock.monotonic(), task, loading))
                 case Cancel(number):
                     if number < len(self.waiting):
-                        self.waiting[number].cancel()
+                        self.waiting[number].task.cancel()
                         self.run(self.settle())
                 case Invalidate():
                     self.invalidate(each)
@@ -258,18 +273,30 @@ class Machine(RuleBasedStateMachine):
             load = self.loads[value]
             assert load.key == key
             if len(self.loads) == before:  # it was not loaded just now
-                self.check(who, load)
+                self.check(who, load, self.clock.monotonic())
+        self.failing = self.failed = False
 
-    def check(self, who: int, load: Load, *, asked_at: float | None = None) -> None:
+    def check_waiting(self, waiting: Waiting) -> None:
+        assert waiting.task.done()
+        if waiting.task.cancelled() or waiting.task.exception() is not None:
+            assert waiting.task.cancelled() or isinstance(waiting.task.exception(), OriginError)
+            return
+        load, who = self.loads[waiting.task.result()], waiting.asks.who
+        assert load.key == waiting.asks.key
+        self.check(who, load, waiting.at)
+        if waiting.loading and load.ended < waiting.at:
+            # An old one, in need, when the load had failed: nothing was invalidated until then.
+            self.check(who, load, self.clock.monotonic())
+
+    def check(self, who: int, load: Load, now: float) -> None:
         """Hold what was served to what was known when it was asked for."""
-        now = self.clock.monotonic() if asked_at is None else asked_at
-        assert now - load.ended < TTL + (STALE_FOR if self.failing else 0.0)
+        assert now - load.ended < TTL + (STALE_FOR if self.failed else 0.0)
         for each in self.invalidated:
             if each.covers(load) and each.at <= now:
                 assert each.by != who, "its own invalidation"
                 # A value of memory may be served until memory asks the tier below again; in need
                 # it may be older, since only this process's invalidations are known for sure.
-                assert not each.shared or self.failing or now - each.at < UNHEARD
+                assert not each.shared or self.failed or now - each.at < UNHEARD
 
     async def answer(self, who: int, key: str) -> str | None:
         with suppress(OriginError):
@@ -282,9 +309,6 @@ class Machine(RuleBasedStateMachine):
     async def settle(self) -> None:
         for _ in range(30):
             await asyncio.sleep(0)
-
-    async def gathered(self) -> list[str | BaseException]:
-        return await asyncio.gather(*self.waiting, return_exceptions=True)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(coroutine)
@@ -300,4 +324,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=100, stateful_step_count=15, deadline=None)
+TestMachine.settings = settings(max_examples=200, stateful_step_count=10, deadline=None)

@@ -10,9 +10,10 @@ from mobius_infra.cache import BackendTier, Cache, MemoryTier, TierRestored, Wri
 from mobius_infra.cache._owed import Invalidation
 from mobius_infra.core import Event
 from mobius_infra.testing import ManualClock
-from tests.cache.support import Flaky, Origin, OriginError, Slow
+from tests.cache.support import TIERS, Flaky, Origin, OriginError, Slow
 
-WIDE: dict[str, Callable[[Cache], Awaitable[None]]] = {
+FORGET: dict[str, Callable[[Cache], Awaitable[None]]] = {
+    "key": lambda cache: cache.delete("a"),
     "tag": lambda cache: cache.invalidate_tags("t"),
     "prefix": lambda cache: cache.invalidate_prefix(""),
     "all": lambda cache: cache.clear(),
@@ -27,7 +28,7 @@ def make(manual_clock: ManualClock, *tiers: MemoryTier | BackendTier, **options:
 
 
 @pytest.mark.parametrize("soft_timeout", [None, 5.0])
-@pytest.mark.parametrize("forget", WIDE.values(), ids=WIDE)
+@pytest.mark.parametrize("forget", FORGET.values(), ids=FORGET)
 async def test_who_asks_after_an_invalidation_does_not_join_a_load_from_before_it(
     forget: Callable[[Cache], Awaitable[None]],
     soft_timeout: float | None,
@@ -35,19 +36,22 @@ async def test_who_asks_after_an_invalidation_does_not_join_a_load_from_before_i
     manual_clock: ManualClock,
 ) -> None:
     cache = make(manual_clock, MemoryTier(), soft_timeout=soft_timeout)
-    get = cache.cached(tags=["t"])(origin.get)
+
+    async def get() -> Any:
+        return await cache.get_or_load("a", lambda: origin.get("a"), tags=["t"])
+
     origin.gate = asyncio.Event()
-    before = asyncio.create_task(get("a"))
+    before = asyncio.create_task(get())
     await manual_clock.advance(1)
     await forget(cache)
-    after = [asyncio.create_task(get("a")) for _ in range(2)]
+    after = [asyncio.create_task(get()) for _ in range(2)]
     await manual_clock.advance(1)
     origin.gate.set()
     assert [await before, *[await each for each in after]] == ["a1", "a2", "a2"]
-    assert await get("a") == "a2"
+    assert await get() == "a2"
 
 
-@pytest.mark.parametrize("forget", WIDE.values(), ids=WIDE)
+@pytest.mark.parametrize("forget", [FORGET[how] for how in ("tag", "prefix", "all")])
 async def test_a_batch_after_an_invalidation_does_not_join_a_load_from_before_it(
     forget: Callable[[Cache], Awaitable[None]], manual_clock: ManualClock
 ) -> None:
@@ -69,6 +73,25 @@ async def test_a_batch_after_an_invalidation_does_not_join_a_load_from_before_it
     await manual_clock.advance(1)
     gate.set()
     assert [await before, await after] == [{"a": 1, "b": 1}, {"a": 2, "c": 2}]
+
+
+async def test_nobody_joins_a_load_longer_than_an_invalidation_may_go_unheard(
+    backend: Flaky, origin: Origin, manual_clock: ManualClock
+) -> None:
+    one, two = (
+        make(manual_clock, MemoryTier(max_ttl=2), BackendTier(backend), ttl=100) for _ in range(2)
+    )
+    here, there = (each.cached(key="{key}")(origin.get) for each in (one, two))
+    origin.gate = asyncio.Event()
+    first = asyncio.create_task(there("a"))
+    await manual_clock.advance(1)
+    await here.invalidate("a")
+    second = asyncio.create_task(there("a"))
+    await manual_clock.advance(1)
+    third = asyncio.create_task(there("a"))
+    await manual_clock.advance(0)
+    origin.gate.set()
+    assert [await first, await second, await third] == ["a1", "a1", "a2"]
 
 
 class Uneven(Flaky):
@@ -121,7 +144,7 @@ async def test_a_load_under_way_does_not_replace_what_was_set_meanwhile(
 # What was read before an invalidation does not come back in need.
 
 
-@pytest.mark.parametrize("forget", WIDE.values(), ids=WIDE)
+@pytest.mark.parametrize("forget", FORGET.values(), ids=FORGET)
 @pytest.mark.parametrize("memory", [False, True])
 async def test_what_was_old_when_it_was_invalidated_does_not_serve_a_load_under_way(
     memory: bool,
@@ -132,12 +155,14 @@ async def test_what_was_old_when_it_was_invalidated_does_not_serve_a_load_under_
 ) -> None:
     tiers: list[MemoryTier | BackendTier] = [MemoryTier()] if memory else []
     cache = make(manual_clock, *tiers, BackendTier(backend), stale_for=100)
-    get = cache.cached(tags=["t"])(origin.get)
-    await get("a")
-    await get("b")
+
+    async def get() -> Any:
+        return await cache.get_or_load("a", lambda: origin.get("a"), tags=["t"])
+
+    await get()
     manual_clock.tick(20)
     origin.gate = asyncio.Event()
-    loading = asyncio.create_task(get("a"))
+    loading = asyncio.create_task(get())
     await manual_clock.advance(1)
     await forget(cache)
     origin.error = OriginError(1)
@@ -146,24 +171,28 @@ async def test_what_was_old_when_it_was_invalidated_does_not_serve_a_load_under_
         await loading
 
 
+@pytest.mark.parametrize("what", [Invalidation(tags=("t",)), Invalidation(keys=("a",))])
 async def test_what_is_invalidated_between_its_discovery_and_the_load_does_not_serve(
-    origin: Origin, manual_clock: ManualClock
+    what: Invalidation, origin: Origin, manual_clock: ManualClock
 ) -> None:
     """The turn of the event loop between a look into the tiers in vain and the load."""
     backend = Slow(manual_clock)
     cache = make(manual_clock, BackendTier(backend), stale_for=100, revalidate_for=100)
-    get = cache.cached(tags=["t"])(origin.get)
-    await get("a")
+
+    async def get() -> Any:
+        return await cache.get_or_load("a", lambda: origin.get("a"), tags=["t"])
+
+    await get()
     manual_clock.tick(20)
     await cache.get("any")
     gate = backend.hold("get_many")
-    loading = asyncio.create_task(get("a"))
+    loading = asyncio.create_task(get())
     await manual_clock.advance(1)
     gate.set()
     origin.error = OriginError(1)
     while not cache._engine._under_way:
         await asyncio.sleep(0)
-    cache._engine.forget(Invalidation(tags=("t",)))
+    cache._engine.forget(what)
     with pytest.raises(OriginError):
         await loading
 
@@ -185,10 +214,11 @@ async def test_an_invalidation_of_other_values_leaves_what_serves_in_need(
     assert await loading == "a1"
 
 
+@pytest.mark.parametrize("where", TIERS)
 async def test_what_serves_in_need_has_its_end_also_while_a_load_is_waited_for(
-    backend: Flaky, origin: Origin, manual_clock: ManualClock
+    where: str, backend: Flaky, origin: Origin, manual_clock: ManualClock
 ) -> None:
-    cache = make(manual_clock, BackendTier(backend), stale_for=30)
+    cache = make(manual_clock, *TIERS[where](backend), stale_for=30)
     get = cache.cached()(origin.get)
     await get("a")
     manual_clock.tick(20)
@@ -237,7 +267,7 @@ async def test_what_was_stored_too_late_is_never_valid_however_long_it_lives(
     if how == "key":
         await there.invalidate("a")
     else:
-        await WIDE[how](two)
+        await FORGET[how](two)
     origin.gate.set()
     await loading
     for _ in range(60):
@@ -318,7 +348,7 @@ async def test_a_mark_that_is_written_late_does_not_move_another_back(
     one, two, three = (each.cached(key="{key}", tags=["t"])(origin.get) for each in caches)
 
     def forget(number: int, get: Any) -> Any:
-        return get.invalidate("a") if how == "key" else WIDE[how](caches[number])
+        return get.invalidate("a") if how == "key" else FORGET[how](caches[number])
 
     late = slow.hold("compare_and_set")
     first = asyncio.create_task(forget(0, one))
@@ -342,7 +372,7 @@ async def test_what_is_invalidated_again_while_it_is_applied_is_still_owed(
     one, two = (make(manual_clock, BackendTier(slow), ttl=1000) for _ in range(2))
     await one.get("any")
     slow.away = True
-    await one.delete("k")
+    await one.invalidate_tags("t")
     slow.away = False
     manual_clock.tick(1)
     gate = slow.hold("compare_and_set")
@@ -350,9 +380,9 @@ async def test_what_is_invalidated_again_while_it_is_applied_is_still_owed(
     await manual_clock.advance(0)
     slow.hold("compare_and_set").set()  # others' go through
     manual_clock.tick(0.1)
-    await two.set("k", "old")
+    await two.set("k", "old", tags=["t"])
     manual_clock.tick(0.1)
-    await one.delete("k")  # skips the tier
+    await one.invalidate_tags("t")  # skips the tier
     gate.set()
     await settling
     manual_clock.tick(1)
