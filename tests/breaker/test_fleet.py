@@ -168,6 +168,7 @@ async def test_a_failed_probe_opens_it_again_for_all_and_for_longer(nodes: Nodes
         await nodes.clock.advance(0)
         assert nodes.states == ["open"] * 3
         assert [node.breaker.explain().probe_in for node in nodes] == [following] * 3
+    assert sum(node.line.asked["vote"] for node in nodes) == 2  # those that opened it
 
 
 async def test_a_slow_probe_is_a_failed_one_for_the_fleet_too(nodes: Nodes) -> None:
@@ -255,6 +256,26 @@ async def test_a_success_that_comes_after_the_lease_does_not_close_it(nodes: Nod
     await nodes.clock.advance(0)
     assert nodes.states == ["open"] * 2
     assert (await nodes[0].fleet.look("upstream")).openings == 2
+
+
+async def test_an_answer_from_before_a_probe_succeeded_does_not_open_it_again(
+    nodes: Nodes,
+) -> None:
+    await nodes.start(2)
+    await nodes.open()
+    await nodes.clock.advance(10)
+    nodes.dependency.gate = asyncio.Event()
+    probe = asyncio.create_task(nodes[0].call())
+    await nodes.clock.advance(0)
+    nodes[0].line.late = asyncio.Event()
+    nodes[0].member.doubt()
+    await nodes.clock.advance(0)
+    nodes.dependency.gate.set()
+    assert await probe == "answer"
+    nodes[0].line.late.set()
+    await nodes.clock.advance(0)
+    assert nodes.states == ["closed"] * 2
+    assert nodes[0].breaker.stats().opened == 1
 
 
 # Without the backend.
@@ -493,6 +514,10 @@ async def test_what_was_isolated_here_stays_so_and_what_was_reset_here_too(nodes
     nodes[1].breaker.reset()
     await nodes.clock.advance(10)
     assert nodes.states == ["isolated", "closed"]
+    nodes[1].breaker.isolate()
+    await nodes[1].fleet.reset("upstream")
+    await nodes.clock.advance(0)
+    assert nodes.states == ["isolated", "isolated"]
 
 
 async def test_a_reset_by_hand_opens_nothing_for_the_others(nodes: Nodes) -> None:

@@ -337,7 +337,7 @@ TestModel.settings = settings(deadline=None, max_examples=60, stateful_step_coun
 
 # One server answers all examples: starting one for each would test nothing more.
 one_server = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15
 )
 ASKS = st.builds(
     Ask,
