@@ -26,6 +26,10 @@ CLOSED, SUCCESS = State.CLOSED, Outcome.SUCCESS  # quicker to look up than the e
 
 P = ParamSpec("P")
 R = TypeVar("R")
+E = TypeVar("E")
+
+Moved = Callable[["CircuitBreaker", State], None]
+"""Hears of each change of one key's circuit."""
 
 
 class CircuitBreaker(StreamDecorator):
@@ -42,9 +46,8 @@ class CircuitBreaker(StreamDecorator):
     bulkhead further in, and `ignored` errors say nothing about the dependency: they count neither
     as failures nor as successes, and give a probe's slot back.
 
-    It belongs to one event loop. Other threads may read `state`, `stats()` and `explain()`; to
-    call it or to change it, they go through `loop.call_soon_threadsafe`. Nothing is awaited
-    between looking at the state and changing it, so there is no lock.
+    It belongs to one event loop, and has no lock: nothing is awaited between looking at the state
+    and changing it. Other threads may read `state`, `stats()` and `explain()`.
 
     Args:
         name: labels its numbers, events and errors.
@@ -62,7 +65,7 @@ class CircuitBreaker(StreamDecorator):
         probe_timeout: seconds after which a probe that has not returned counts as failed.
         ramp_up: let a growing share of the calls through after the probes succeeded; the rules
             may open it again on the way. None: all of them at once.
-        failed_on: errors that count as failures; other `Exception`s are the dependency's answers.
+        failed_on: errors that count as failures; any other `Exception` is the dependency's answer.
         ignored: errors that say nothing, though `failed_on` names them.
         failed_if: a result for which this is true counts as a failure.
         retry_after: takes the error or the result of a failure, and returns the seconds for which
@@ -108,21 +111,14 @@ class CircuitBreaker(StreamDecorator):
     ) -> None:
         require(bool(name), "name", name, "a name for numbers and events")
         rules = Rules(
-            consecutive_failures=consecutive_failures,
-            failure_rate=failure_rate,
-            slow_rate=slow_rate,
-            slow_after=slow_after,
-            window=window,
-            minimum_calls=minimum_calls,
-            backoff=backoff,
-            permits=permits,
-            successes=successes,
-            probe_timeout=probe_timeout,
-            ramp_up=ramp_up,
-        )
+            consecutive_failures=consecutive_failures, failure_rate=failure_rate,
+            slow_rate=slow_rate, slow_after=slow_after, window=window,
+            minimum_calls=minimum_calls, backoff=backoff, permits=permits, successes=successes,
+            probe_timeout=probe_timeout, ramp_up=ramp_up,
+        )  # fmt: skip
         verdicts = Verdicts(failed_on, ignored, failed_if, retry_after)
-        clock = clock or SystemClock()
-        self._begin(name, Policy(rules, verdicts, fleet, mode_of(mode), clock, draw), Events())
+        policy = Policy(rules, verdicts, fleet, mode_of(mode), clock or SystemClock(), draw)
+        self._begin(name, policy, Events())
 
     def _begin(
         self,
@@ -130,7 +126,7 @@ class CircuitBreaker(StreamDecorator):
         policy: Policy,
         events: Events,
         key: str | None = None,
-        moved: "Callable[[CircuitBreaker, State], None] | None" = None,
+        moved: Moved | None = None,
     ) -> None:
         self.name = name
         self.key = key
@@ -144,14 +140,7 @@ class CircuitBreaker(StreamDecorator):
         self._member = None if policy.fleet is None else policy.fleet.join(self)
 
     @classmethod
-    def one_of(
-        cls,
-        policy: Policy,
-        name: str,
-        key: str,
-        events: Events,
-        moved: "Callable[[CircuitBreaker, State], None]",
-    ) -> Self:
+    def one_of(cls, policy: Policy, name: str, key: str, events: Events, moved: Moved) -> Self:
         """Make the circuit of one key: it shares all but its state. For `KeyedBreaker`."""
         breaker = cls.__new__(cls)
         breaker._begin(name, policy, events, key, moved)
@@ -162,11 +151,12 @@ class CircuitBreaker(StreamDecorator):
         """Build one from settings, and from what files can't say."""
         return cls(config.name, **config.options(**options))
 
-    # What can be asked.
-
     @property
     def state(self) -> State:
-        """The state as callers meet it: in shadow mode or disabled, closed unless isolated."""
+        """The state as callers meet it: in shadow mode or disabled, closed unless isolated.
+
+        What is open becomes half-open by the first call after the pause, not by time alone.
+        """
         return self._machine.visible
 
     @property
@@ -233,9 +223,9 @@ class CircuitBreaker(StreamDecorator):
             CircuitOpenError: if the circuit lets no call through now, or only a probe, in a fleet:
                 `acquire` asks that.
         """
-        permit = self._admit()
-        if permit.probe and self._member is not None:
-            raise self._refused(permit)
+        permit = self._ask()
+        if permit is None or (permit.probe and self._member is not None):
+            raise self._rejection(permit)
         return permit
 
     async def acquire(self) -> Permit:
@@ -244,7 +234,9 @@ class CircuitBreaker(StreamDecorator):
         Raises:
             CircuitOpenError: if the circuit lets no call through now.
         """
-        permit = self._admit()
+        permit = self._ask()
+        if permit is None:
+            raise self._rejection(permit)
         if self._member is None or not permit.probe:
             return permit
         try:
@@ -253,7 +245,7 @@ class CircuitBreaker(StreamDecorator):
             self._machine.settle(permit, Outcome.NEUTRAL, self._monotonic())
             raise
         if not granted:
-            raise self._refused(permit)
+            raise self._rejection(permit)
         if permit.generation == self._machine.generation:
             return permit
         # The circuit has changed while the fleet was asked: the probe is not for it any more.
@@ -286,21 +278,21 @@ class CircuitBreaker(StreamDecorator):
 
     def settle_error(self, permit: Permit, error: BaseException) -> None:
         """Say that the call raised `error`."""
-        verdicts, outcome, hold = self.policy.verdicts, Outcome.NEUTRAL, None
-        try:
-            outcome = verdicts.of_error(error)
-            hold = verdicts.hold(outcome, error)
-        finally:  # whatever interrupts the user's functions, the slot comes back
-            self.settle(permit, outcome, cause=type(error).__qualname__, hold=hold)
+        self._settle_as(permit, self.policy.verdicts.of_error, error, type(error).__qualname__)
 
     def settle_result(self, permit: Permit, result: object) -> None:
         """Say that the call returned `result`."""
-        verdicts, outcome, hold = self.policy.verdicts, Outcome.NEUTRAL, None
+        self._settle_as(permit, self.policy.verdicts.of_result, result, None)
+
+    def _settle_as(
+        self, permit: Permit, judge: Callable[[E], Outcome], ended: E, cause: str | None
+    ) -> None:
+        outcome, hold = Outcome.NEUTRAL, None
         try:
-            outcome = verdicts.of_result(result)
-            hold = verdicts.hold(outcome, result)
-        finally:
-            self.settle(permit, outcome, hold=hold)
+            outcome = judge(ended)
+            hold = self.policy.verdicts.hold(outcome, ended)
+        finally:  # whatever interrupts the user's functions, the slot comes back
+            self.settle(permit, outcome, cause=cause, hold=hold)
 
     async def call(self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call an async function under the breaker, without decorating it.
@@ -319,13 +311,13 @@ class CircuitBreaker(StreamDecorator):
             self.settle_error(Permit(generation, started), error)
             raise
         outcome, now = verdicts.of_result(result), self._monotonic()
-        if outcome is SUCCESS and (slow_after is None or now - started <= slow_after):
-            machine.successes += 1
-            if machine.generation == generation:
-                machine.succeed(now)
-        else:
-            permit = Permit(generation, started)
-            self.settle(permit, outcome, hold=verdicts.hold(outcome, result))
+        if outcome is not SUCCESS or (slow_after is not None and now - started > slow_after):
+            hold = verdicts.hold(outcome, result)
+            self.settle(Permit(generation, started), outcome, hold=hold)
+            return result
+        machine.successes += 1
+        if machine.generation == generation:
+            machine.succeed(now)
         return result
 
     async def call_with(
@@ -360,30 +352,24 @@ class CircuitBreaker(StreamDecorator):
         else:
             self.settle_error(permit, error)
 
-    # Inside.
-
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         return guard(self, self._machine, self.policy, func)
 
     def _wrap_stream(self, func: Callable[P, Any]) -> Callable[P, Any]:
         return guard_stream(lambda *_, **__: self, self.policy.clock, func)
 
-    def _admit(self) -> Permit:
-        machine, now = self._machine, self._monotonic()
-        permit = machine.admit(now)
-        if machine.changes:
+    def _ask(self) -> Permit | None:
+        permit = self._machine.admit(self._monotonic())
+        if self._machine.changes:
             self._announce()
-        if permit is None:
-            raise self._rejection(now)
         return permit
 
-    def _refused(self, permit: Permit) -> CircuitOpenError:
-        self._machine.refuse(permit)
-        return self._rejection(self._monotonic())
-
-    def _rejection(self, now: float) -> CircuitOpenError:
+    def _rejection(self, permit: Permit | None) -> CircuitOpenError:
         machine = self._machine
-        return CircuitOpenError(self.name, machine.state, machine.retry_after(now), self.key)
+        if permit is not None:
+            machine.refuse(permit)
+        after = machine.retry_after(self._monotonic())
+        return CircuitOpenError(self.name, machine.state, after, self.key)
 
     def _announce(self) -> None:
         machine = self._machine

@@ -24,6 +24,7 @@ from mobius_infra.breaker._state import Change, Mode, Opening, Outcome, Permit, 
 # Names of the module's own: Python 3.11 looks a member up in its enum three times as slowly.
 CLOSED, OPEN, HALF_OPEN, RECOVERING, ISOLATED = State
 SUCCESS, FAILURE, NEUTRAL, _ = Outcome
+ENABLED, SHADOW, DISABLED = Mode
 
 NEVER = -1
 """The generation of a permit that settles nothing, whenever it ends."""
@@ -49,7 +50,7 @@ class Machine:
     )  # fmt: skip
 
     def __init__(
-        self, rules: Rules, draw: Callable[[], float], mode: Mode = Mode.ENABLED, now: float = 0.0
+        self, rules: Rules, draw: Callable[[], float], mode: Mode = ENABLED, now: float = 0.0
     ) -> None:
         self.rules = rules
         self.mode = mode
@@ -100,7 +101,7 @@ class Machine:
         return self._reject(now)
 
     def _reject(self, now: float) -> Permit | None:
-        if self.mode is Mode.SHADOW and self.state is not ISOLATED:
+        if self.mode is SHADOW and self.state is not ISOLATED:
             self.would_reject += 1
             return Permit(NEVER, now)
         self.rejected += 1
@@ -210,7 +211,7 @@ class Machine:
 
     def force_open(self, now: float, pause: float, reason: str, number: int) -> None:
         """Open because the fleet did, until it is time for a probe that the fleet must grant."""
-        if self.state is ISOLATED or self.mode is Mode.DISABLED:
+        if self.state is ISOLATED or self.mode is DISABLED:
             return
         self.openings = number
         self._open_for(pause, self._evidence(now, Rule.FLEET, reason))
@@ -239,7 +240,7 @@ class Machine:
         elif outcome is SUCCESS:
             self.failures_in_a_row = 0
         self.window.bad(now, failed=failed, slow=slow)
-        if self.mode is not Mode.DISABLED:
+        if self.mode is not DISABLED:
             self._judge(now)
 
     def _judge(self, now: float) -> None:
@@ -309,12 +310,12 @@ class Machine:
             opened = state in (OPEN, ISOLATED)
             opening = self.opening if opened else None
             by_hand = ISOLATED in (self.state, state)
-            enforced = by_hand or self.mode is Mode.ENABLED
+            enforced = by_hand or self.mode is ENABLED
             change = Change(self.state, state, at, opening, lasted, enforced)
             self.changes = (*self.changes, change)
             if state is OPEN:
-                self.opened += self.mode is Mode.ENABLED
-                self.would_open += self.mode is Mode.SHADOW
+                self.opened += self.mode is ENABLED
+                self.would_open += self.mode is SHADOW
         self.state = state
         self.entered_at = at
 
@@ -323,7 +324,7 @@ class Machine:
     @property
     def visible(self) -> State:
         """The state as callers meet it: a circuit whose verdicts are not carried out is closed."""
-        if self.mode is Mode.ENABLED or self.state is ISOLATED:
+        if self.mode is ENABLED or self.state is ISOLATED:
             return self.state
         return CLOSED
 

@@ -71,7 +71,8 @@ def require_async(
     """
     if not callable(func):
         raise ConfigurationError(f"the function decorated by {by}", func, "an async function")
-    if generators and inspect.isasyncgenfunction(func):
+    streams = generators and inspect.isasyncgenfunction(func)
+    if streams:
         return func
     inner = inspect.unwrap(func)
     if generators and inspect.isasyncgenfunction(inner):

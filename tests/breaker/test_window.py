@@ -34,6 +34,21 @@ def test_a_window_of_calls_counts_the_last_ones(size: int, story: list[tuple[str
     assert window.counts(0.0) == expected
 
 
+@pytest.mark.parametrize("size", range(1, 6))
+def test_any_number_of_successes_may_wait_for_bad_news(size: int) -> None:
+    for waiting in range(3 * size):
+        window = CallWindow(size)
+        for _ in range(size):
+            window.bad(0.0, failed=True, slow=True)
+        for _ in range(waiting):
+            window.good(0.0)
+        left = max(size - waiting, 0)
+        assert window.counts(0.0) == (size, left, left)
+        window.bad(0.0, failed=True, slow=False)
+        left = max(left - 1, 0)
+        assert window.counts(0.0) == (size, left + 1, left)
+
+
 @given(seconds=st.floats(0.1, 20), buckets=st.integers(1, 12), start=st.floats(0, 1e6), story=calls)
 def test_a_window_of_seconds_counts_the_buckets_that_are_not_too_old(
     seconds: float, buckets: int, start: float, story: list[tuple[str, float]]
