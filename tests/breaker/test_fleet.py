@@ -212,6 +212,7 @@ async def test_a_probe_that_never_ends_is_lost_with_its_lease(dies: str, nodes: 
     assert [await node.call() for node in others] == ["rejected"] * 2
     await nodes.clock.advance(1.2)
     assert [await node.call() for node in others] == ["rejected"] * 2
+    assert (await nodes[1].fleet.look("upstream")).wait == pytest.approx(18.9)  # the second pause
     await nodes.clock.advance(20)
     results = [await node.call() for node in others]
     await nodes.clock.advance(0)
@@ -412,6 +413,17 @@ async def test_who_found_the_dependency_well_while_alone_says_so_on_return(
     await nodes.clock.advance(5)
     assert nodes.states == ["closed"] * 3
     assert [node.breaker.stats().opened for node in nodes] == opened
+
+
+async def test_a_probe_whose_grant_was_not_heard_ends_all_the_same(nodes: Nodes) -> None:
+    await nodes.start(2)
+    await nodes.open()
+    await nodes.clock.advance(10)
+    nodes[0].line.loses_answers = True
+    assert await nodes[0].call() == "answer"
+    nodes[0].line.mend()
+    await nodes.clock.advance(5)  # and not when the lease ends
+    assert nodes.states == ["closed"] * 2
 
 
 async def test_who_failed_again_after_that_does_not(nodes: Nodes) -> None:
