@@ -201,15 +201,10 @@ class CircuitMember:
             if self._owed and self._owed[0] is ask:
                 self._owed.popleft()
             await self._take(view, ask.generation)
-        if not self._doubts:
-            return
-        self._doubts = False
-        try:
+        if self._doubts:
+            self._doubts = False  # after an outage, everyone doubts again
             ask = Ask("look", generation=self._generation)
             await self._take(await self._fleet.ask(self.key, ask), ask.generation)
-        except BackendError:
-            self._doubts = True
-            raise
 
     async def _take(self, view: FleetView, asked: int) -> None:
         """Follow what the fleet decided, unless this node has found out better meanwhile."""
@@ -238,14 +233,11 @@ class CircuitMember:
             return
         newer = view.generation > self._generation
         self._generation = view.generation
-        if newer:
-            self._ask_again_at = 0.0
         if self.isolated and view.phase != "isolated":
             self.isolated = False
             breaker.reset()
         if view.phase == "open":
-            # What is owed may be the very success that closed it here: its answer comes next.
-            if newer or not (self._open or self._owed):
+            if newer:  # else what closed it here came after: a probe, or a hand
                 self._force_open(view)
         elif view.phase == "isolated":
             self._open = False

@@ -44,6 +44,9 @@ class Line:
 
     def mend(self) -> None:
         self.cut = self.hangs = self.loses_answers = self.deaf = False
+        if self.late is not None:
+            self.late.set()
+            self.late = None
         for queue in self._queues:
             queue.put(Gap("mended"))
 

@@ -21,7 +21,7 @@ from tests.servers.redis import RedisServer
 from tests.servers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0  # seconds; bounds a failure, and is no expected duration
+PATIENCE = 60.0  # seconds; bounds a failure, and is no expected duration
 
 
 @dataclass(eq=False)
