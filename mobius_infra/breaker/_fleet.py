@@ -293,9 +293,8 @@ class Fleet:
             some = [self._waiting.pop() for _ in range(min(len(self._waiting), _AT_ONCE))]
             results = await asyncio.gather(*(each.sync() for each in some), return_exceptions=True)
             for member, result in zip(some, results, strict=True):
-                if isinstance(result, BackendError):
-                    self._waiting.add(member)
-                elif isinstance(result, Exception):
+                # What the backend did not take is told after the outage.
+                if isinstance(result, Exception) and not isinstance(result, BackendError):
                     log.error("fleet %s: %r failed", self.name, member, exc_info=result)
         while self._news and self._lost_at is None:
             key = next(iter(self._news))

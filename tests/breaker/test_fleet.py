@@ -451,6 +451,24 @@ async def test_who_returns_learns_what_the_others_decided(nodes: Nodes) -> None:
     assert nodes.states == ["closed"] * 3
 
 
+async def test_all_circuits_look_again_after_an_outage_that_messages_survived(
+    nodes: Nodes,
+) -> None:
+    await nodes.start(3)
+    other = CircuitBreaker("other", consecutive_failures=1, clock=nodes.clock, fleet=nodes[2].fleet)
+    nodes[2].line.cut = True
+    with pytest.raises(DependencyError):
+        await other.call(_fail)  # its vote finds the backend away
+    for node in nodes[:2]:
+        await node.trip()
+    await nodes.clock.advance(0)
+    assert nodes.states == ["open", "open", "closed"]
+    nodes[2].line.cut = False
+    await nodes.clock.advance(5)
+    assert nodes.states == ["open"] * 3
+    assert (await nodes[0].fleet.look("other")).votes == 1
+
+
 async def test_who_found_the_dependency_well_while_alone_says_so_on_return(
     nodes: Nodes,
 ) -> None:
