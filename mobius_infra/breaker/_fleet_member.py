@@ -4,7 +4,6 @@ What is decided here goes to the backend in the background, in order, and is kep
 arrived. Only a call that would be a probe waits for an answer, and not for long.
 """
 
-from collections import deque
 from typing import TYPE_CHECKING
 from weakref import ref
 
@@ -45,7 +44,7 @@ class CircuitMember:
         self._doubts = True  # others may have decided since
         self._voted = False
         self._claim: tuple[Permit, Ask] | None = None  # the fleet's probe, if it is out here
-        self._owed: deque[Ask] = deque()
+        self._owed: list[Ask] = []
         self._ask_again_at = 0.0
 
     # What happens here.
@@ -169,7 +168,7 @@ class CircuitMember:
 
     def _forget_opinions(self) -> None:
         """Only the last one counts: without a backend, they would pile up."""
-        self._owed = deque(ask for ask in self._owed if ask.op not in _OPINIONS)
+        self._owed = [ask for ask in self._owed if ask.op not in _OPINIONS]
 
     def _owe(self, ask: Ask) -> None:
         self._owed.append(ask)
@@ -199,7 +198,7 @@ class CircuitMember:
             view = await self._fleet.ask(self.key, ask)
             # Another may have come to its place meanwhile: a vote that was taken back.
             if self._owed and self._owed[0] is ask:
-                self._owed.popleft()
+                del self._owed[0]
             await self._take(view, ask.generation)
         if self._doubts:
             self._doubts = False  # after an outage, everyone doubts again
