@@ -17,6 +17,7 @@ from mobius_infra.breaker._checks import require_count, require_seconds
 from mobius_infra.breaker._fleet_member import CircuitMember
 from mobius_infra.breaker._fleet_stats import FleetDegraded, FleetRestored, FleetStats
 from mobius_infra.breaker._votes import VOTES, Ask, FleetView
+from mobius_infra.breaker._within import Late, within
 from mobius_infra.core import (
     Backend,
     BackendError,
@@ -247,20 +248,10 @@ class Fleet:
         self._late += ask.op in {"vote", "succeed", "fail", "release"} and not view.done
 
     async def _within(self, work: Awaitable[T]) -> T:
-        """Return what comes of `work` within the time-out."""
-        task = asyncio.ensure_future(work)
-        timer = asyncio.ensure_future(self.clock.sleep(self.timeout))
         try:
-            await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            reason = f"no answer within {self.timeout:g} s"
-            raise BackendTimeoutError(self._backend.name, "a fleet's step", reason)
-        finally:
-            timer.cancel()
-            # Not waited for: an operation that has begun may run to its end.
-            task.add_done_callback(_let_fail)
-            task.cancel()
+            return await within(self.clock, self.timeout, work)
+        except Late as error:
+            raise BackendTimeoutError(self._backend.name, "a fleet's step", str(error)) from None
 
     # In the background.
 
@@ -302,9 +293,8 @@ class Fleet:
             some = [self._waiting.pop() for _ in range(min(len(self._waiting), _AT_ONCE))]
             results = await asyncio.gather(*(each.sync() for each in some), return_exceptions=True)
             for member, result in zip(some, results, strict=True):
-                if isinstance(result, BackendError):
-                    self._waiting.add(member)
-                elif isinstance(result, Exception):
+                # What the backend did not take is told after the outage.
+                if isinstance(result, Exception) and not isinstance(result, BackendError):
                     log.error("fleet %s: %r failed", self.name, member, exc_info=result)
         while self._news and self._lost_at is None:
             key = next(iter(self._news))
@@ -403,9 +393,3 @@ def _living(refs: Iterable[ref[CircuitMember]]) -> list[CircuitMember]:
 def _require_word(field: str, text: object) -> None:
     good = isinstance(text, str) and 0 < len(text) <= 100 and text.isprintable()
     require(good, field, text, "1 to 100 printable characters")
-
-
-def _let_fail(task: "asyncio.Future[T]") -> None:
-    """Take an error that nobody waits for any more."""
-    if not task.cancelled():
-        task.exception()

@@ -4,12 +4,11 @@ What is decided here goes to the backend in the background, in order, and is kep
 arrived. Only a call that would be a probe waits for an answer, and not for long.
 """
 
-from collections import deque
 from typing import TYPE_CHECKING
 from weakref import ref
 
 from mobius_infra.breaker._state import Change, Mode, Outcome, Permit, Rule, State
-from mobius_infra.breaker._votes import Ask, FleetView, Op
+from mobius_infra.breaker._votes import Ask, FleetView
 from mobius_infra.core import BackendError
 
 if TYPE_CHECKING:
@@ -45,13 +44,13 @@ class CircuitMember:
         self._doubts = True  # others may have decided since
         self._voted = False
         self._claim: tuple[Permit, Ask] | None = None  # the fleet's probe, if it is out here
-        self._owed: deque[Ask] = deque()
+        self._owed: list[Ask] = []
         self._ask_again_at = 0.0
 
     # What happens here.
 
     def changed(self, change: Change) -> None:
-        """Hear of a change of state: vote, take the vote back, or say that a probe was lost."""
+        """Hear of a change of state: vote, or take the vote back."""
         if change.before is State.ISOLATED:
             self.isolated = False
         if not change.enforced:
@@ -61,11 +60,7 @@ class CircuitMember:
             self._closed()
         elif change.after is State.OPEN and opening is not None and opening.rule is not Rule.FLEET:
             self._alone = False
-            if self._claim is not None and opening.rule is Rule.PROBE_OVERDUE:
-                _, ask = self._claim
-                self._claim = None
-                self._owe("fail", ask, pause=change.lasted, reason=opening.reason)
-            elif not self._open:
+            if not self._open:
                 self._vote(opening.number, change.lasted, opening.reason)
 
     def settled(self, permit: Permit, outcome: Outcome) -> None:
@@ -81,11 +76,12 @@ class CircuitMember:
         if outcome is Outcome.FAILURE or (slow and outcome is not Outcome.NEUTRAL):
             told = breaker.explain()
             pause = told.probe_in if told.state is State.OPEN and told.probe_in else ask.pause
-            self._owe("fail", ask, pause=pause, reason=f"a probe by {self._fleet.node} failed")
+            reason = f"a probe by {self._fleet.node} failed"
+            self._owe(ask._replace(op="fail", pause=pause, reason=reason))
         elif outcome is Outcome.SUCCESS:
-            self._owe("succeed", ask, needed=rules.successes)
+            self._owe(ask._replace(op="succeed", needed=rules.successes))
         else:
-            self._owe("release", ask)
+            self._owe(ask._replace(op="release"))
 
     async def claim(self, permit: Permit) -> bool:
         """Ask for the fleet's probe; a probe of one's own needs no leave.
@@ -116,7 +112,7 @@ class CircuitMember:
             self._claim = (permit, ask)
             return True
         except BaseException:
-            self._owe("release", ask)
+            self._owe(ask._replace(op="release"))
             raise
         if view.done:
             self._claim = (permit, ask)
@@ -127,7 +123,7 @@ class CircuitMember:
     def leave(self) -> None:
         """Take the vote back and give the probe back: this process says no more."""
         if self._claim is not None:
-            self._owe("release", self._claim[1])
+            self._owe(self._claim[1]._replace(op="release"))
             self._claim = None
         if self._voted:
             self._withdraw()
@@ -151,36 +147,31 @@ class CircuitMember:
     def _withdraw(self) -> None:
         self._forget_opinions()
         self._voted = False
-        self._owed.append(Ask("withdraw", self._fleet.node, self._generation))
-        self._fleet.wake(self)
+        self._owe(Ask("withdraw", self._fleet.node, self._generation))
 
     def _vote(self, number: int, pause: float, reason: str) -> None:
         self._forget_opinions()
         self._voted = True
-        self._owed.append(
+        fleet = self._fleet
+        self._owe(
             Ask(
                 "vote",
-                self._fleet.node,
+                fleet.node,
                 self._generation,
-                needed=self._fleet.quorum,
+                needed=fleet.quorum,
                 number=number,
-                seconds=max(self._fleet.vote_ttl, pause),
+                seconds=max(fleet.vote_ttl, pause),
                 pause=pause,
-                reason=f"{reason} at {self._fleet.node}",
+                reason=f"{reason} at {fleet.node}",
             )
         )
-        self._fleet.wake(self)
 
     def _forget_opinions(self) -> None:
         """Only the last one counts: without a backend, they would pile up."""
-        self._owed = deque(ask for ask in self._owed if ask.op not in _OPINIONS)
+        self._owed = [ask for ask in self._owed if ask.op not in _OPINIONS]
 
-    def _owe(
-        self, op: Op, claim: Ask, *, needed: int = 1, pause: float = 0.0, reason: str = ""
-    ) -> None:
-        self._owed.append(
-            Ask(op, claim.who, claim.generation, needed=needed, pause=pause, reason=reason)
-        )
+    def _owe(self, ask: Ask) -> None:
+        self._owed.append(ask)
         self._fleet.wake(self)
 
     # What happens elsewhere.
@@ -207,17 +198,12 @@ class CircuitMember:
             view = await self._fleet.ask(self.key, ask)
             # Another may have come to its place meanwhile: a vote that was taken back.
             if self._owed and self._owed[0] is ask:
-                self._owed.popleft()
+                del self._owed[0]
             await self._take(view, ask.generation)
-        if not self._doubts:
-            return
-        self._doubts = False
-        try:
+        if self._doubts:
+            self._doubts = False  # after an outage, everyone doubts again
             ask = Ask("look", generation=self._generation)
             await self._take(await self._fleet.ask(self.key, ask), ask.generation)
-        except BackendError:
-            self._doubts = True
-            raise
 
     async def _take(self, view: FleetView, asked: int) -> None:
         """Follow what the fleet decided, unless this node has found out better meanwhile."""
@@ -231,12 +217,11 @@ class CircuitMember:
         breaker, fleet = self._breaker(), self._fleet
         needed = 1 if breaker is None else breaker.policy.rules.successes
         while True:
-            ask = Ask("claim", fleet.token(), self._generation, seconds=fleet.timeout * 4)
+            ask = Ask("claim", fleet.token(), self._generation, needed, seconds=fleet.timeout * 4)
             view = await fleet.ask(self.key, ask)
             if not view.done:
                 return view
-            done = Ask("succeed", ask.who, ask.generation, needed=needed)
-            view = await fleet.ask(self.key, done)
+            await fleet.ask(self.key, ask._replace(op="succeed"))
 
     def _apply(self, view: FleetView, asked: int) -> None:
         """Make the circuit what the fleet's is, if that is news."""
@@ -247,13 +232,11 @@ class CircuitMember:
             return
         newer = view.generation > self._generation
         self._generation = view.generation
-        if newer:
-            self._ask_again_at = 0.0
         if self.isolated and view.phase != "isolated":
             self.isolated = False
             breaker.reset()
         if view.phase == "open":
-            if newer or not self._open:
+            if newer:  # else what closed it here came after: a probe, or a hand
                 self._force_open(view)
         elif view.phase == "isolated":
             self._open = False

@@ -38,11 +38,15 @@ class Line:
         self.hangs = False
         self.loses_answers = False
         self.deaf = False  # messages get lost, and nobody notices
+        self.late: asyncio.Event | None = None  # answers wait for it
         self._shared = shared
         self._queues: list[MessageQueue] = []
 
     def mend(self) -> None:
         self.cut = self.hangs = self.loses_answers = self.deaf = False
+        if self.late is not None:
+            self.late.set()
+            self.late = None
         for queue in self._queues:
             queue.put(Gap("mended"))
 
@@ -58,6 +62,8 @@ class Line:
     ) -> Result:
         await self._reach(str(args[0]))
         result = await self._shared.run(script, key, *args, **kwargs)
+        if self.late is not None:
+            await self.late.wait()
         if self.loses_answers:
             raise BackendUnavailableError(self.name, "run", "lost before it answered")
         return result

@@ -84,6 +84,15 @@ async def test_one_bad_node_opens_only_its_own_and_recovers_by_its_own_probes(
     assert (await nodes[2].fleet.look("upstream")).votes == 1
 
 
+async def test_a_vote_stands_as_long_as_its_circuit_is_open(nodes: Nodes) -> None:
+    await nodes.start(3, fleet={"vote_ttl": 1.0})
+    await nodes[0].trip()
+    await nodes.clock.advance(9)
+    await nodes[1].trip()
+    await nodes.clock.advance(0)
+    assert nodes[2].state == "open"
+
+
 async def test_processes_of_one_node_are_no_quorum(nodes: Nodes) -> None:
     await nodes.start(2, fleet={"node": "machine"})
     await nodes.start(1)
@@ -129,6 +138,15 @@ async def test_while_another_probes_nobody_asks_more_than_once_in_a_poll(nodes: 
     assert await probe == "answer"
 
 
+async def test_who_is_early_by_its_own_clock_waits_for_the_backends(nodes: Nodes) -> None:
+    await nodes.start(2)
+    await nodes.open()
+    nodes[0].breaker.force_open(4.0, reason="a clock that is fast", number=1)
+    await nodes.clock.advance(4)
+    assert await nodes[0].call() == "rejected"
+    assert nodes[0].breaker.explain().probe_in == 6.0
+
+
 async def test_successes_are_counted_for_the_fleet_whoever_had_them(nodes: Nodes) -> None:
     await nodes.start(3, successes=3)
     await nodes.open()
@@ -138,6 +156,20 @@ async def test_successes_are_counted_for_the_fleet_whoever_had_them(nodes: Nodes
         assert await node.call() == "answer"
         await nodes.clock.advance(0)  # no time passes: the next one need not wait
     assert nodes.states == ["closed"] * 3
+
+
+async def test_the_next_probe_need_not_wait_for_longer_than_the_last_one(nodes: Nodes) -> None:
+    await nodes.start(2, successes=2)
+    await nodes.open()
+    await nodes.clock.advance(10)
+    nodes.dependency.gate = asyncio.Event()
+    probe = asyncio.create_task(nodes[0].call())
+    await nodes.clock.advance(0)
+    assert await nodes[1].call() == "rejected"
+    nodes.dependency.gate.set()
+    assert await probe == "answer"
+    await nodes.clock.advance(0)
+    assert await nodes[1].call() == "answer"
 
 
 async def test_all_ramp_up_when_the_fleet_closes_and_a_quorum_must_stop_it(nodes: Nodes) -> None:
@@ -168,6 +200,7 @@ async def test_a_failed_probe_opens_it_again_for_all_and_for_longer(nodes: Nodes
         await nodes.clock.advance(0)
         assert nodes.states == ["open"] * 3
         assert [node.breaker.explain().probe_in for node in nodes] == [following] * 3
+    assert sum(node.line.asked["vote"] for node in nodes) == 2  # those that opened it
 
 
 async def test_a_slow_probe_is_a_failed_one_for_the_fleet_too(nodes: Nodes) -> None:
@@ -211,6 +244,7 @@ async def test_a_probe_that_never_ends_is_lost_with_its_lease(dies: str, nodes: 
     assert [await node.call() for node in others] == ["rejected"] * 2
     await nodes.clock.advance(1.2)
     assert [await node.call() for node in others] == ["rejected"] * 2
+    assert (await nodes[1].fleet.look("upstream")).wait == pytest.approx(18.9)  # the second pause
     await nodes.clock.advance(20)
     results = [await node.call() for node in others]
     await nodes.clock.advance(0)
@@ -227,10 +261,10 @@ async def test_a_cancelled_probe_is_given_back_at_once(when: str, nodes: Nodes) 
     await nodes.clock.advance(10)
     nodes.dependency.gate = asyncio.Event()
     if when == "while it asks":
-        nodes[0].line.loses_answers = True  # the backend has granted it, and nobody knows
-        nodes[0].line.hangs = True
+        nodes[0].line.late = asyncio.Event()  # the backend has granted it, and nobody knows
     probe = asyncio.create_task(nodes[0].call())
-    await asyncio.sleep(0.01)
+    await nodes.clock.advance(0)
+    assert (await nodes[1].fleet.look("upstream")).probing == 30.0
     probe.cancel()
     await asyncio.gather(probe, return_exceptions=True)
     nodes[0].line.mend()
@@ -255,6 +289,26 @@ async def test_a_success_that_comes_after_the_lease_does_not_close_it(nodes: Nod
     await nodes.clock.advance(0)
     assert nodes.states == ["open"] * 2
     assert (await nodes[0].fleet.look("upstream")).openings == 2
+
+
+async def test_an_answer_from_before_a_probe_succeeded_does_not_open_it_again(
+    nodes: Nodes,
+) -> None:
+    await nodes.start(2)
+    await nodes.open()
+    await nodes.clock.advance(10)
+    nodes.dependency.gate = asyncio.Event()
+    probe = asyncio.create_task(nodes[0].call())
+    await nodes.clock.advance(0)
+    nodes[0].line.late = asyncio.Event()
+    nodes[0].member.doubt()
+    await nodes.clock.advance(0)
+    nodes.dependency.gate.set()
+    assert await probe == "answer"
+    nodes[0].line.late.set()
+    await nodes.clock.advance(0)
+    assert nodes.states == ["closed"] * 2
+    assert nodes[0].breaker.stats().opened == 1
 
 
 # Without the backend.
@@ -353,6 +407,30 @@ async def test_a_vote_taken_back_before_it_could_be_cast_never_is(nodes: Nodes) 
     assert (await nodes[0].fleet.look("upstream")).votes == 0
 
 
+async def test_votes_that_can_not_be_cast_do_not_pile_up(nodes: Nodes) -> None:
+    await nodes.start(1)
+    nodes[0].line.cut = True
+    await nodes[0].trip()
+    nodes.dependency.down = True
+    for _ in range(5):
+        await nodes.clock.advance(80)
+        assert await nodes[0].call() == "failed"
+    nodes[0].line.mend()
+    await nodes.clock.advance(5)
+    assert nodes[0].fleet.stats().votes == 1
+
+
+async def test_a_vote_taken_back_while_it_is_under_way_does_not_stand(nodes: Nodes) -> None:
+    await nodes.start(1)
+    nodes[0].line.late = asyncio.Event()
+    await nodes[0].trip()
+    await nodes.clock.advance(0)
+    nodes[0].breaker.reset()
+    nodes[0].line.late.set()
+    await nodes.clock.advance(0)
+    assert (await nodes[0].fleet.look("upstream")).votes == 0
+
+
 async def test_who_returns_learns_what_the_others_decided(nodes: Nodes) -> None:
     await nodes.start(3)
     nodes[2].line.cut = True
@@ -373,6 +451,24 @@ async def test_who_returns_learns_what_the_others_decided(nodes: Nodes) -> None:
     assert nodes.states == ["closed"] * 3
 
 
+async def test_all_circuits_look_again_after_an_outage_that_messages_survived(
+    nodes: Nodes,
+) -> None:
+    await nodes.start(3)
+    other = CircuitBreaker("other", consecutive_failures=1, clock=nodes.clock, fleet=nodes[2].fleet)
+    nodes[2].line.cut = True
+    with pytest.raises(DependencyError):
+        await other.call(_fail)  # its vote finds the backend away
+    for node in nodes[:2]:
+        await node.trip()
+    await nodes.clock.advance(0)
+    assert nodes.states == ["open", "open", "closed"]
+    nodes[2].line.cut = False
+    await nodes.clock.advance(5)
+    assert nodes.states == ["open"] * 3
+    assert (await nodes[0].fleet.look("other")).votes == 1
+
+
 async def test_who_found_the_dependency_well_while_alone_says_so_on_return(
     nodes: Nodes,
 ) -> None:
@@ -391,6 +487,17 @@ async def test_who_found_the_dependency_well_while_alone_says_so_on_return(
     await nodes.clock.advance(5)
     assert nodes.states == ["closed"] * 3
     assert [node.breaker.stats().opened for node in nodes] == opened
+
+
+async def test_a_probe_whose_grant_was_not_heard_ends_all_the_same(nodes: Nodes) -> None:
+    await nodes.start(2)
+    await nodes.open()
+    await nodes.clock.advance(10)
+    nodes[0].line.loses_answers = True
+    assert await nodes[0].call() == "answer"
+    nodes[0].line.mend()
+    await nodes.clock.advance(5)  # and not when the lease ends
+    assert nodes.states == ["closed"] * 2
 
 
 async def test_who_failed_again_after_that_does_not(nodes: Nodes) -> None:
@@ -491,8 +598,13 @@ async def test_what_was_isolated_here_stays_so_and_what_was_reset_here_too(nodes
     await nodes[1].fleet.isolate("upstream")
     await nodes.clock.advance(0)
     nodes[1].breaker.reset()
+    nodes[1].line.mend()  # it looks again
     await nodes.clock.advance(10)
     assert nodes.states == ["isolated", "closed"]
+    nodes[1].breaker.isolate()
+    await nodes[1].fleet.reset("upstream")
+    await nodes.clock.advance(0)
+    assert nodes.states == ["isolated", "isolated"]
 
 
 async def test_a_reset_by_hand_opens_nothing_for_the_others(nodes: Nodes) -> None:

@@ -21,7 +21,7 @@ from tests.servers.redis import RedisServer
 from tests.servers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0  # seconds; bounds a failure, and is no expected duration
+PATIENCE = 60.0  # seconds; bounds a failure, and is no expected duration
 
 
 @dataclass(eq=False)
@@ -186,6 +186,15 @@ async def dependency() -> AsyncIterator[Dependency]:
         yield made
 
 
+@asynccontextmanager
+async def watcher_of(server: RedisServer) -> AsyncIterator[Fleet]:
+    async with (
+        open_backend(f"{server.url}?timeout=10&connect_timeout=10") as redis,
+        Fleet(redis, timeout=10.0) as fleet,
+    ):
+        yield fleet
+
+
 async def fleet_is(fleet: Fleet, phase: str) -> FleetView:
     async def found() -> FleetView | None:
         view = await fleet.look("dependency")
@@ -202,8 +211,7 @@ async def test_eight_processes_open_by_quorum_probe_one_at_a_time_and_close_toge
     redis_server.flush()
     async with (
         workers(redis_server.url, dependency, 8, 13) as fleet,
-        open_backend(redis_server.url) as redis,
-        Fleet(redis) as watching,
+        watcher_of(redis_server) as watching,
     ):
         await fleet.all_answered_again()
         assert redis_server.call("DBSIZE") == 0  # 104 tasks that are well write nothing
@@ -235,8 +243,7 @@ async def test_the_probe_of_a_process_that_is_killed_goes_to_another_when_its_le
     redis_server.flush()
     async with (
         workers(redis_server.url, dependency, 3, 10) as fleet,
-        open_backend(redis_server.url) as redis,
-        Fleet(redis) as watching,
+        watcher_of(redis_server) as watching,
     ):
         dependency.behave("error")
         await fleet_is(watching, "open")
@@ -280,7 +287,7 @@ async def test_without_redis_every_process_works_alone_and_with_it_together_agai
         await fleet.all_answered_again()
         server.start()
         await fleet.all_have("connected")
-        async with open_backend(server.url) as redis, Fleet(redis) as watching:
+        async with watcher_of(server) as watching:
             assert (await watching.look("dependency")).phase == "closed"
             dependency.behave("error", "hang", "drop")
             await fleet_is(watching, "open")

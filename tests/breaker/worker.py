@@ -49,7 +49,7 @@ async def main(url: str, port: str, tasks: str) -> None:
     ended: Counter[str] = Counter()
     under_way = 0
     async with (
-        open_backend(f"{url}?timeout=10") as backend,
+        open_backend(f"{url}?timeout=10&connect_timeout=10") as backend,
         # Patient: on a busy machine, a process that gave up would rightly probe by itself.
         Fleet(backend, quorum=3, poll=0.2, timeout=10.0) as fleet,
     ):
