@@ -78,6 +78,14 @@ def read_mark(data: bytes | None) -> float:
     return at
 
 
+def marked(data: bytes | None) -> float:
+    """Return what `read_mark` does; what is foreign is to be replaced, as if it were not there."""
+    try:
+        return read_mark(data)
+    except RecordError:
+        return float("-inf")
+
+
 class Wide(NamedTuple):
     """What was invalidated by prefix or as a whole, in one value that every read looks at.
 

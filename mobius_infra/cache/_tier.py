@@ -9,7 +9,7 @@ from mobius_infra.cache._behind import Behind, WriteBehind
 from mobius_infra.cache._entry import Life
 from mobius_infra.cache._events import TierDegraded, TierRestored
 from mobius_infra.cache._owed import Invalidation, Owed
-from mobius_infra.cache._record import Record, RecordError, Wide, read_mark, write_mark
+from mobius_infra.cache._record import Record, RecordError, Wide, marked, read_mark, write_mark
 from mobius_infra.core import (
     Backend,
     BackendError,
@@ -290,7 +290,7 @@ class BackendTier:
         mark = write_mark(at)
         for name in names:
             before: bytes | None = None
-            while _marked(before) < at and not await self.backend.compare_and_set(
+            while marked(before) < at and not await self.backend.compare_and_set(
                 name, before, mark, self._mark_ttl
             ):
                 before = await self.backend.get(name)
@@ -389,13 +389,6 @@ def _reads_later(mark: bytes | None, began: float) -> bool:
         return read_mark(mark) >= began
     except RecordError:  # foreign: it may mean anything
         return True
-
-
-def _marked(mark: bytes | None) -> float:
-    try:
-        return read_mark(mark)
-    except RecordError:  # foreign: to be replaced
-        return float("-inf")
 
 
 def _began(data: bytes) -> float:
