@@ -254,11 +254,14 @@ class BackendTier:
             if await self.backend.compare_and_set(name, there, data, ttl):
                 return
 
-    async def invalidate(self, what: Invalidation) -> None:
-        """Make values invalid that were loaded before now; later, if the tier is down."""
+    def owe(self, what: Invalidation) -> None:
+        """Make values invalid that were loaded before now, as soon as it is settled."""
         self._owed.add(what)
         if self._behind is not None:
             self._behind.forget(what)
+
+    async def settle(self) -> None:
+        """Apply what is owed; later, if the tier is down."""
         if not self._owed or not self._admit():
             return
         try:
@@ -344,8 +347,7 @@ class BackendTier:
         """Apply what is owed also when nobody asks this tier: others read from it."""
         while True:
             await self._clock.sleep(_SETTLE_EVERY)
-            if self._owed:
-                await self.invalidate(Invalidation())
+            await self.settle()
 
     @property
     def _wide(self) -> str:

@@ -339,6 +339,22 @@ async def test_what_is_invalidated_again_while_it_is_applied_is_still_owed(
     assert await two.get("k") is None
 
 
+async def test_an_invalidation_that_is_cancelled_is_applied_to_every_tier_all_the_same(
+    manual_clock: ManualClock,
+) -> None:
+    near, far = Slow(manual_clock), Flaky(manual_clock)
+    cache = make(manual_clock, BackendTier(near), BackendTier(far))
+    await cache.set("k", "old")
+    gate = near.hold("compare_and_set")
+    deleting = asyncio.create_task(cache.delete("k"))
+    await manual_clock.advance(1)
+    deleting.cancel()
+    await manual_clock.advance(1)
+    gate.set()
+    assert await cache.get("k") is None
+    assert await make(manual_clock, BackendTier(far)).get("k") is None
+
+
 async def test_nothing_invalidated_is_no_sign_that_a_tier_is_back(
     backend: Flaky, manual_clock: ManualClock
 ) -> None:
