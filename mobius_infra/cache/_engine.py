@@ -321,8 +321,10 @@ class Engine:
     async def invalidate(self, what: Invalidation) -> None:
         """Make values invalid here, in the lower tiers, and in the memory of other processes."""
         self.forget(what)
+        for tier in self.store.lower:  # all of them, before whoever asked may be cancelled
+            tier.owe(what)
         for tier in self.store.lower:
-            await tier.invalidate(what)
+            await tier.settle()
         if self.backplane is not None:
             await self.backplane.tell(what)
 

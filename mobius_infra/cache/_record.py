@@ -108,6 +108,14 @@ def read_mark(data: bytes) -> float:
     return at
 
 
+def marked(data: bytes | None) -> float:
+    """Return when something was last invalidated; what is foreign is replaced as if not there."""
+    try:
+        return float("-inf") if data is None else read_mark(data)
+    except RecordError:
+        return float("-inf")
+
+
 class Wide(NamedTuple):
     """What was invalidated by prefix or as a whole, in one value that every read looks at.
 

@@ -8,7 +8,15 @@ from mobius_infra.cache._behind import Behind, WriteBehind
 from mobius_infra.cache._entry import Life
 from mobius_infra.cache._events import TierDegraded, TierRestored
 from mobius_infra.cache._owed import Invalidation, Owed
-from mobius_infra.cache._record import Found, Record, RecordError, Wide, read_mark, write_mark
+from mobius_infra.cache._record import (
+    Found,
+    Record,
+    RecordError,
+    Wide,
+    marked,
+    read_mark,
+    write_mark,
+)
 from mobius_infra.core import (
     Backend,
     BackendError,
@@ -217,12 +225,15 @@ class BackendTier:
             if await self.backend.compare_and_set(name, there, data, ttl):
                 return
 
-    async def invalidate(self, what: Invalidation) -> None:
-        """Make values invalid that were loaded before now; later, if the tier is down."""
+    def owe(self, what: Invalidation) -> None:
+        """Make values invalid that were loaded before now, as soon as it is settled."""
         self._owed.add(what)
         self._ready_until = float("-inf")
         if self._behind is not None:
             self._behind.forget(what)
+
+    async def settle(self) -> None:
+        """Apply what is owed; later, if the tier is down."""
         if not self._owed or not self._admit():
             return
         try:
@@ -254,7 +265,7 @@ class BackendTier:
         mark = write_mark(at)
         for name in names:
             before: bytes | None = None
-            while _marked(before) < at and not await self.backend.compare_and_set(
+            while marked(before) < at and not await self.backend.compare_and_set(
                 name, before, mark, self._mark_ttl
             ):
                 before = await self.backend.get(name)
@@ -321,8 +332,7 @@ class BackendTier:
         """Apply what is owed also when nobody asks this tier: others read from it."""
         while True:
             await self._clock.sleep(_SETTLE_EVERY)
-            if self._owed:
-                await self.invalidate(Invalidation())
+            await self.settle()
 
     def _value(self, key: str) -> str:
         return self._values + key
@@ -366,13 +376,6 @@ def _is_later(mark: bytes, began: float) -> bool:
         return read_mark(mark) >= began
     except RecordError:  # foreign: it may mean anything
         return True
-
-
-def _marked(mark: bytes | None) -> float:
-    try:
-        return float("-inf") if mark is None else read_mark(mark)
-    except RecordError:  # foreign: to be replaced
-        return float("-inf")
 
 
 def _began(data: bytes) -> float:

@@ -1,7 +1,7 @@
 """What the tests of the cache ask, and what they break."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mobius_infra.cache import BackendTier, MemoryTier
@@ -84,6 +84,10 @@ class Slow(Flaky):
     async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         await self._pass("set")
         await super().set(key, value, ttl)
+
+    async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> None:
+        await self._pass("set_many")
+        await super().set_many(items, ttl)
 
     async def compare_and_set(
         self, key: str, expected: bytes | None, value: bytes | None, ttl: float | None = None

@@ -140,6 +140,23 @@ async def test_a_gap_in_the_messages_during_a_load_leaves_it_in_doubt(
         assert cache.stats().hits == {**hits, "memory://": hits["memory://"] + 1}
 
 
+async def test_who_asks_after_a_gap_in_the_messages_joins_no_load_from_before_it(
+    backend: Flaky, origin: Origin, manual_clock: ManualClock
+) -> None:
+    async with fleet(manual_clock, backend, 1) as (cache,):
+        get = cache.cached()(origin.get)
+        origin.gate = asyncio.Event()
+        before = asyncio.create_task(get("a"))
+        await manual_clock.advance(0.1)
+        for queue in backend._queues["cache:c:1"]:
+            queue.put(Gap("lost"))
+        await manual_clock.advance(0.1)
+        after = asyncio.create_task(get("a"))
+        await manual_clock.advance(0.1)
+        origin.gate.set()
+        assert [await before, await after] == ["a1", "a2"]
+
+
 async def test_what_is_doubted_is_still_served_when_all_else_fails(
     backend: Flaky, origin: Origin, manual_clock: ManualClock
 ) -> None:

@@ -1,7 +1,7 @@
 """What is invalidated, set or cancelled while something else is under way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -51,30 +51,6 @@ async def test_who_asks_after_an_invalidation_does_not_join_a_load_from_before_i
     assert await get() == "a2"
 
 
-@pytest.mark.parametrize("forget", [FORGET[how] for how in ("tag", "prefix", "all")])
-async def test_a_batch_after_an_invalidation_does_not_join_a_load_from_before_it(
-    forget: Callable[[Cache], Awaitable[None]], manual_clock: ManualClock
-) -> None:
-    cache = make(manual_clock, MemoryTier())
-    gate, batches = asyncio.Event(), 0
-
-    @cache.batched(tags=["t"])
-    async def values(keys: Sequence[str]) -> Mapping[str, int]:
-        nonlocal batches
-        batches += 1
-        number = batches
-        await gate.wait()
-        return dict.fromkeys(keys, number)
-
-    before = asyncio.create_task(values(["a", "b"]))
-    await manual_clock.advance(1)
-    await forget(cache)
-    after = asyncio.create_task(values(["a", "c"]))
-    await manual_clock.advance(1)
-    gate.set()
-    assert [await before, await after] == [{"a": 1, "b": 1}, {"a": 2, "c": 2}]
-
-
 async def test_nobody_joins_a_load_longer_than_an_invalidation_may_go_unheard(
     backend: Flaky, origin: Origin, manual_clock: ManualClock
 ) -> None:
@@ -92,33 +68,6 @@ async def test_nobody_joins_a_load_longer_than_an_invalidation_may_go_unheard(
     await manual_clock.advance(0)
     origin.gate.set()
     assert [await first, await second, await third] == ["a1", "a1", "a2"]
-
-
-class Uneven(Flaky):
-    """A backend that takes a second for `a`, and longer for others."""
-
-    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        await self._clock.sleep(ord(keys[1][-1]) - ord("a") + 1)
-        return await super().get_many(keys)
-
-
-async def test_a_batch_that_takes_over_from_one_that_was_cancelled_gets_every_key(
-    manual_clock: ManualClock,
-) -> None:
-    cache = make(manual_clock, BackendTier(Uneven(manual_clock)))
-    batches: list[list[str]] = []
-
-    @cache.batched()
-    async def values(keys: Sequence[str]) -> Mapping[str, str]:
-        batches.append(list(keys))
-        return {key: key for key in keys}
-
-    first, second = (asyncio.create_task(values(["a", "b"])) for _ in range(2))
-    await manual_clock.advance(0.5)
-    first.cancel()
-    await manual_clock.advance(10)  # the tier is asked again, for one key longer than for the other
-    assert second.result() == {"a": "a", "b": "b"}
-    assert batches == [["a"], ["b"]]
 
 
 async def test_a_load_under_way_does_not_replace_what_was_set_meanwhile(
@@ -388,6 +337,22 @@ async def test_what_is_invalidated_again_while_it_is_applied_is_still_owed(
     manual_clock.tick(1)
     await one.get("any")
     assert await two.get("k") is None
+
+
+async def test_an_invalidation_that_is_cancelled_is_applied_to_every_tier_all_the_same(
+    manual_clock: ManualClock,
+) -> None:
+    near, far = Slow(manual_clock), Flaky(manual_clock)
+    cache = make(manual_clock, BackendTier(near), BackendTier(far))
+    await cache.set("k", "old")
+    gate = near.hold("compare_and_set")
+    deleting = asyncio.create_task(cache.delete("k"))
+    await manual_clock.advance(1)
+    deleting.cancel()
+    await manual_clock.advance(1)
+    gate.set()
+    assert await cache.get("k") is None
+    assert await make(manual_clock, BackendTier(far)).get("k") is None
 
 
 async def test_nothing_invalidated_is_no_sign_that_a_tier_is_back(

@@ -10,6 +10,9 @@ from mobius_infra.cache import (
     BackendTier,
     Cache,
 )
+from mobius_infra.cache._entry import Life
+from mobius_infra.cache._record import Wide
+from mobius_infra.core import Codec
 from mobius_infra.testing import ManualClock
 from tests.cache.support import TIERS, Flaky, Origin
 
@@ -107,3 +110,31 @@ async def test_a_value_may_have_thousands_of_tags(
     manual_clock.tick(1)
     await two.invalidate_tags(f"{1_999:0100}")
     assert await one.get("k") is None
+
+
+def test_marks_of_everything_and_of_prefixes_never_move_back() -> None:
+    wide = Wide().with_prefixes(["a"], 7.0)
+    assert wide.with_all(5.0).latest("a") == 7.0
+    assert wide.with_all(5.0).latest("b") == 5.0
+    assert wide.with_all(9.0) == Wide(9.0)
+    assert wide.with_prefixes(["a", "b"], 5.0).prefixes == {"a": 7.0, "b": 5.0}
+    assert Wide.read(wide.write()) == wide
+
+
+def test_past_the_bound_of_prefixes_everything_is_marked() -> None:
+    wide = Wide().with_prefixes([f"p{number}" for number in range(100)], 1.0)
+    assert wide.latest("other") == float("-inf")
+    assert wide.with_prefixes(["one more"], 2.0).latest("other") == 2.0
+
+
+@pytest.mark.parametrize(("later", "value"), [(0.0, None), (0.1, 1)])
+async def test_a_load_that_began_at_the_moment_of_a_mark_counts_as_earlier(
+    later: float, value: int | None, backend: Flaky, manual_clock: ManualClock
+) -> None:
+    tier = BackendTier(backend)
+    cache = Cache("c", tiers=[tier], clock=manual_clock)
+    await cache.invalidate_tags("t")
+    began = await backend.now() + later
+    body = Codec[Any]().encode(1)
+    await tier.put("k", body, Life(10.0, 0.0), ("t",), began, at=manual_clock.monotonic())
+    assert await cache.get("k") == value

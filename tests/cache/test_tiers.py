@@ -334,6 +334,21 @@ async def test_writing_behind_batches_reads_its_own_writes_and_flushes_on_close(
     assert await other.get_many(["k7", "late", "gone"]) == {"k7": 7, "late": 1}
 
 
+async def test_what_is_set_again_while_it_is_written_behind_is_written_too(
+    manual_clock: ManualClock,
+) -> None:
+    backend = Slow(manual_clock)
+    tier = BackendTier(backend, write_behind=WriteBehind(interval=1.0))
+    async with make(manual_clock, tier) as cache:
+        await cache.set("k", "old")
+        writing = backend.hold("set_many")
+        await manual_clock.advance(1)
+        await cache.set("k", "new")
+        writing.set()
+        await manual_clock.advance(1)
+    assert await make(manual_clock, BackendTier(backend)).get("k") == "new"
+
+
 async def test_when_too_many_writes_wait_the_caller_waits_for_a_batch(
     manual_clock: ManualClock,
 ) -> None:
