@@ -208,3 +208,7 @@ class Nodes(list[Node]):
         for node in self:
             node.line.mend()
         await self._stack.aclose()
+
+
+async def fail() -> None:
+    raise DependencyError
