@@ -79,6 +79,7 @@ class Store:
         self.freshness = freshness
         self.clock = clock
         self.cap = self._most = FOREVER if memory.max_ttl is None else memory.max_ttl
+        self._unheard, self._heard_since = self.cap, NEVER
         self.on_first_hit: Callable[[str], None] | None = None
         self.on_foreseen: Callable[[str, float], None] | None = None
         self._name = name
@@ -218,14 +219,15 @@ class Store:
         if entry is None:
             return
         now, options = self.clock.monotonic(), self.freshness
-        entry.fresh_until = min(now + life.fresh_for, asked_at + self.cap)
+        trusted_until = self._trusted_until(asked_at)
+        entry.fresh_until = min(now + life.fresh_for, trusted_until)
         entry.stale_until = now + life.fresh_for + life.stale_for
         entry.idle_until = FOREVER if options.idle_ttl is None else now + options.idle_ttl
         entry.tags = tags
         entry.sequence = sequence
         entry.foreseen = foreseen
         watched = foreseen or options.idle_ttl is not None or isinstance(value, Failure)
-        capped = asked_at + self.cap < now + life.fresh_for  # the lower tiers have it for longer
+        capped = trusted_until < now + life.fresh_for  # the lower tiers have it for longer
         early_for = 0.0 if capped else life.early_for
         entry.until = NEVER if watched else entry.fresh_until - early_for
         if foreseen and self.on_foreseen is not None:
@@ -308,14 +310,21 @@ class Store:
 
     def trusted(self, recipe: Recipe, sequence: int, asked_at: float) -> bool:
         """Say whether a load that began then may answer who asks now."""
-        if sequence < self.marks.doubted or self.clock.monotonic() >= asked_at + self.cap:
+        if sequence < self.marks.doubted:
+            return False
+        if self.clock.monotonic() >= self._trusted_until(asked_at):
             return False
         return self.marks.since(recipe.key, recipe.tags, sequence)
 
-    def trust(self, *, bound: float | None) -> None:
-        """Trust what is held from now on; for `bound` seconds only, if no invalidation is heard.
+    def _trusted_until(self, asked_at: float) -> float:
+        # What was asked for before invalidations were heard again may have missed one.
+        return asked_at + (self.cap if asked_at > self._heard_since else self._unheard)
 
-        What is held, or is being loaded, may have been made invalid unheard, in either case.
-        """
-        self.marks.doubt()
-        self.cap = self._most if bound is None else min(self._most, bound)
+    def trust(self, *, bound: float | None) -> None:
+        """Trust what is asked for from now on; for `bound` seconds only, if nothing is heard."""
+        if bound is None:
+            self._unheard, self._heard_since = self.cap, self.clock.monotonic()
+            self.cap = self._most
+        else:
+            self.marks.doubt()
+            self.cap = min(self._most, bound)
