@@ -1,23 +1,45 @@
 """Let through what can be borne, and tell the rest when to come back."""
 
-from mobius_infra.ratelimit._bucket import Rate, TokenBucket
-from mobius_infra.ratelimit._errors import RateLimitedError
+from mobius_infra.ratelimit._errors import CostAboveLimitError, RateLimitedError
 from mobius_infra.ratelimit._events import LimiterDegraded, LimiterRestored
-from mobius_infra.ratelimit._limiter import (
-    Decision,
-    RateLimiter,
-    RateLimiterConfig,
-    RateLimiterStats,
+from mobius_infra.ratelimit._lease import PermitLease
+from mobius_infra.ratelimit._limiter import RateLimiter
+from mobius_infra.ratelimit._limits import (
+    GCRA,
+    FixedWindow,
+    LeakyBucket,
+    LeakyQueue,
+    Limit,
+    SlidingWindowCounter,
+    SlidingWindowLog,
+    TokenBucket,
+    parse_limits,
 )
+from mobius_infra.ratelimit._permit import Permit
+from mobius_infra.ratelimit._policy import Decision, Standing
+from mobius_infra.ratelimit._rate import Rate
+from mobius_infra.ratelimit._settings import RateLimiterConfig, RateLimiterStats
 
 __all__ = [
+    "GCRA",
+    "CostAboveLimitError",
     "Decision",
+    "FixedWindow",
+    "LeakyBucket",
+    "LeakyQueue",
+    "Limit",
     "LimiterDegraded",
     "LimiterRestored",
+    "Permit",
+    "PermitLease",
     "Rate",
     "RateLimitedError",
     "RateLimiter",
     "RateLimiterConfig",
     "RateLimiterStats",
+    "SlidingWindowCounter",
+    "SlidingWindowLog",
+    "Standing",
     "TokenBucket",
+    "parse_limits",
 ]

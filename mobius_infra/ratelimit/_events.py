@@ -18,4 +18,10 @@ class LimiterDegraded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimiterRestored(Event):
-    """The backend keeps the limits again."""
+    """The backend keeps the limits again.
+
+    Attributes:
+        down_for: seconds since it was lost.
+    """
+
+    down_for: float

@@ -1,0 +1,228 @@
+-- The twin of `decide` in _step.py, and of the five kinds of limits beside it. All numbers are
+-- whole and below 2^53, so that doubles hold them exactly.
+local floor, max, min = math.floor, math.max, math.min
+
+local function quotient(a, b) -- of integers, rounded down; `a / b` and Lua's `a % b` may round up
+    local rest = math.fmod(a, b)
+    if rest < 0 then rest = rest + b end
+    return (a - rest) / b
+end
+
+local function up(a, b) -- of integers, rounded up
+    return quotient(a + b - 1, b)
+end
+
+-- {debt, at}
+local function pay(own, now, count)
+    if now > own[2] then
+        own[1] = max(own[1] - (now - own[2]) * count, 0)
+        own[2] = now
+    end
+end
+
+local function owe(own, cost, delay, count, period)
+    own[1] = max(own[1], delay * count) + cost * period
+    return own[1]
+end
+
+local function forget(own, cost, mark, at, count, period, _, now)
+    local unpaid = mark - max(now - at, 0) * count
+    own[1] = own[1] - max(min(unpaid, cost * period, own[1]), 0)
+end
+
+local bucket = {
+    fresh = function(now) return {0, now} end,
+    look = function(own, now, cost, count, period, capacity)
+        pay(own, now, count)
+        local over = own[1] + cost * period - capacity
+        return over > 0 and up(over, count) or 0
+    end,
+    spend = owe,
+    refund = forget,
+    report = function(own, _, count, period, capacity)
+        return max(quotient(capacity - own[1], period), 0), up(own[1], count)
+    end,
+}
+
+local queue = {
+    fresh = bucket.fresh,
+    look = function(own, now, _, count)
+        pay(own, now, count)
+        return up(own[1], count)
+    end,
+    spend = owe,
+    refund = forget,
+    report = function(own, _, count, period, patience)
+        return max(quotient(patience * count - own[1], period) + 1, 0), up(own[1], count)
+    end,
+}
+
+-- {window, used}
+local fixed = {
+    fresh = function() return {0, 0} end,
+    look = function(own, now, cost, limit, window)
+        local number = quotient(now, window)
+        if number > own[1] then own[1], own[2] = number, 0 end
+        if own[2] + cost <= limit then return 0 end
+        return (own[1] + 1) * window - now
+    end,
+    spend = function(own, cost)
+        own[2] = own[2] + cost
+        return own[1]
+    end,
+    refund = function(own, cost, mark)
+        if mark == own[1] then own[2] = max(own[2] - cost, 0) end
+    end,
+    report = function(own, now, limit, window)
+        return limit - own[2], own[2] > 0 and (own[1] + 1) * window - now or 0
+    end,
+}
+
+-- {window, used, before}
+local sliding = {
+    fresh = function() return {0, 0, 0} end,
+    look = function(own, now, cost, limit, window)
+        local ahead = quotient(now, window) - own[1]
+        if ahead > 0 then
+            own[3] = ahead == 1 and own[2] or 0
+            own[1], own[2] = own[1] + ahead, 0
+        end
+        local used, before = own[2], own[3]
+        local into = max(now - own[1] * window, 0)
+        local room = limit - used - cost
+        if room >= 0 then
+            if before * (window - into) <= room * window then return 0 end
+            return window - quotient(room * window, before) - into
+        end
+        return window - into + max(window - quotient((limit - cost) * window, used), 0)
+    end,
+    spend = function(own, cost)
+        own[2] = own[2] + cost
+        return own[1]
+    end,
+    refund = function(own, cost, mark)
+        local place = 2 + own[1] - mark
+        if place == 2 or place == 3 then own[place] = max(own[place] - cost, 0) end
+    end,
+    report = function(own, now, limit, window)
+        local used, before = own[2], own[3]
+        local left = min((own[1] + 1) * window - now, window)
+        local room = quotient((limit - used) * window - before * left, window)
+        return max(room, 0), used > 0 and left + window or before > 0 and left or 0
+    end,
+}
+
+-- {at, used, time, cost, time, cost, ...}
+local log = {
+    fresh = function(now) return {now, 0} end,
+    look = function(own, now, cost, limit, window)
+        now = max(now, own[1])
+        own[1] = now
+        local size, past = #own, 3
+        while past < size and own[past] <= now - window do
+            own[2] = own[2] - own[past + 1]
+            past = past + 2
+        end
+        if past > 3 then
+            for place = past, size do own[place - past + 3] = own[place] end
+            for place = size - past + 4, size do own[place] = nil end
+            size = size - past + 3
+        end
+        local after, over, place = now, own[2] + cost - limit, 3
+        if size > 2 then after = max(now, own[size - 1]) end
+        while over > 0 do
+            over = over - own[place + 1]
+            after = max(after, own[place] + window)
+            place = place + 2
+        end
+        return after - now
+    end,
+    spend = function(own, cost, delay)
+        local after, size = own[1] + delay, #own
+        if cost > 0 then
+            own[2] = own[2] + cost
+            if size > 2 and own[size - 1] == after then
+                own[size] = own[size] + cost
+            else
+                own[size + 1], own[size + 2] = after, cost
+            end
+        end
+        return after
+    end,
+    refund = function(own, cost, mark)
+        for place = 3, #own, 2 do
+            if own[place] == mark then
+                local less = min(cost, own[place + 1])
+                own[2] = own[2] - less
+                own[place + 1] = own[place + 1] - less
+                if own[place + 1] == 0 then
+                    table.remove(own, place)
+                    table.remove(own, place)
+                end
+                return
+            end
+        end
+    end,
+    report = function(own, _, limit, window)
+        local size = #own
+        if size == 2 then return limit, 0 end
+        local last = own[size - 1]
+        return last > own[1] and 0 or limit - own[2], last + window - own[1]
+    end,
+}
+
+local kinds = {bucket = bucket, queue = queue, fixed = fixed, sliding = sliding, log = log}
+
+return function(state, seconds, op, cost, most, patience, at, ...)
+    local now = floor(seconds * 1000000 + 0.5)
+    local words, rules = {...}, {}
+    for place = 1, #words, 5 do
+        rules[#rules + 1] = {
+            kinds[words[place]], words[place + 1], words[place + 2], words[place + 3],
+            words[place + 4], words[place] == 'queue'
+        }
+    end
+    if state == nil then
+        state = {}
+        for index, rule in ipairs(rules) do state[index] = rule[1].fresh(now) end
+    end
+    local granted, wait, marks = 0, 0, {}
+    if op == 'refund' then
+        for index, rule in ipairs(rules) do
+            local own = state[index]
+            rule[1].look(own, now, 0, rule[2], rule[3], rule[4])
+            rule[1].refund(own, cost, rule[5], at, rule[2], rule[3], rule[4], now)
+        end
+    else
+        local refused = false
+        for index, rule in ipairs(rules) do
+            local own = rule[1].look(state[index], now, cost, rule[2], rule[3], rule[4])
+            wait = max(wait, own)
+            if own > patience and not (rule[6] and own <= rule[4]) then refused = true end
+        end
+        if op == 'take' and refused then
+            granted = -1
+        elseif op == 'take' then
+            granted = cost
+            if most > cost and wait == 0 then
+                local left = most
+                for index, rule in ipairs(rules) do
+                    left = min(left, (rule[1].report(state[index], now, rule[2], rule[3], rule[4])))
+                end
+                granted = max(cost, left)
+            end
+            for index, rule in ipairs(rules) do
+                marks[index] = rule[1].spend(
+                    state[index], granted, wait, rule[2], rule[3], rule[4], now)
+            end
+        end
+    end
+    local result, reset = {granted, wait, now}, 0
+    for index, rule in ipairs(rules) do
+        local left, after = rule[1].report(state[index], now, rule[2], rule[3], rule[4])
+        result[#result + 1], result[#result + 2], result[#result + 3] = left, after, marks[index] or 0
+        reset = max(reset, after)
+    end
+    if reset == 0 then return nil, result, nil end
+    return state, result, reset / 1000000 + 0.002
+end

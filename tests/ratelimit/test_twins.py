@@ -1,0 +1,75 @@
+"""The Lua twin decides as the Python step does, over whole histories on a real server."""
+
+import copy
+from typing import Any
+
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+
+from mobius_infra.core import ConfigurationError, State
+from mobius_infra.ratelimit import GCRA, LeakyQueue, Limit, SlidingWindowLog, TokenBucket
+from mobius_infra.ratelimit._limits import limits_of
+from mobius_infra.ratelimit._step import DECIDE
+from tests.ratelimit.models import COSTS, LIMITS, START, STEPS
+from tests.servers.redis import RedisServer
+from tests.twins import run_twin
+
+one_server = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80
+)
+
+HISTORY = st.lists(
+    st.tuples(
+        STEPS,
+        st.sampled_from(["take", "take", "take", "peek", "refund"]),
+        COSTS,
+        st.sampled_from([0, 0, 1, 5]),  # how many more, if they are there
+        st.sampled_from([0, 0, 1, 10**6, 10**8]),  # patience
+    ),
+    min_size=1,
+    max_size=20,
+)
+WIDE: list[Limit] = [  # numbers close to what a double holds
+    TokenBucket("999983/day", 40_000),
+    TokenBucket(rate=123_456.789, burst=9),
+    GCRA("1000000/ms", 10**9),
+    LeakyQueue("7/week", 3000),
+    SlidingWindowLog("7/week"),
+]
+
+
+def words_of(limits: list[Limit], marks: list[int]) -> list[Any]:
+    words: list[Any] = []
+    for limit, mark in zip(limits, marks, strict=True):
+        kind, a, b, c = limit.rule
+        words += (kind.name, a, b, c, mark)
+    return words
+
+
+@one_server
+@given(
+    limits=st.lists(LIMITS | st.sampled_from(WIDE), min_size=1, max_size=3),
+    history=HISTORY,
+)
+def test_histories_are_the_same(
+    redis_server: RedisServer, limits: list[Limit], history: list[Any]
+) -> None:
+    try:
+        limits_of(limits)
+    except ConfigurationError:
+        reject()  # not exact together, and so refused when they are made
+    state: State | None = None
+    now, at, marks, taken = START, START, [0] * len(limits), 0
+    for step, op, asked, more, patience in history:
+        now += step
+        cost = min(asked, *(limit.quota for limit in limits))
+        give = min(cost, taken) if op == "refund" else cost
+        words = words_of(limits, marks)
+        args = (op, give, give + more, patience, at, *words)
+        expected = DECIDE.step(copy.deepcopy(state), now / 1e6, *args)
+        found = run_twin(redis_server, DECIDE, state, now / 1e6, *args)
+        assert found == (expected[0], expected[1], expected[2])
+        state, result, _ = expected
+        assert result[2] == now  # a time in seconds comes back as the microseconds it was
+        if op == "take" and int(result[0]) >= 0:
+            at, taken, marks = now, int(result[0]), [int(each) for each in result[5::3]]
