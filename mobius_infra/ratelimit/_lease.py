@@ -9,7 +9,7 @@ from mobius_infra.ratelimit._kind import SECOND, require_whole
 from mobius_infra.ratelimit._shared import Share, Shared
 from mobius_infra.ratelimit._table import Room, Taken
 
-_ROUNDS: Final = 3  # leases that one call waits for, before it asks for itself alone
+_LATE: Final = 3  # leases run out before they came, until a call asks for itself alone
 _NOTHING: Final = Taken(0, 0, 0, (), ())
 
 
@@ -86,10 +86,8 @@ class Leases:
 
         A caller who is cancelled meanwhile takes nothing: what was leased is there for the others.
         """
-        held = self._held(key)
-        for _ in range(_ROUNDS):
-            if held is None:
-                break
+        held, late = self._held(key), 0
+        while held is not None and late < _LATE:
             now = self._clock.monotonic()
             if now < held.until:
                 if held.left >= cost:
@@ -100,6 +98,7 @@ class Leases:
             if held.fetching is None:
                 held.fetching = asyncio.create_task(self._fetch(held, key, cost))
             await asyncio.shield(held.fetching)
+            late += self._clock.monotonic() >= held.until
         # No room for the key, or a backend so slow that leases run out on their way.
         return await self._shared.take(self.share, key, cost, cost, 0)
 

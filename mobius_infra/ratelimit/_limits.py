@@ -197,8 +197,13 @@ class _Window(_Limit):
             allowed = "text such as 100/minute: a window needs a length"
             raise ConfigurationError("rate", rate, allowed)
         exact = Rate.of(rate)
-        require_fit("rate", rate, exact.amount * exact.micros)
-        super().__init__(exact, exact.amount, exact.amount, exact.micros, 0)
+        tick = self._tick(exact)
+        require_fit("rate", rate, exact.amount, exact.micros)
+        super().__init__(exact, exact.amount, exact.amount, exact.micros, tick)
+
+    @staticmethod
+    def _tick(rate: Rate) -> int:
+        return 1
 
     @property
     def window(self) -> float:
@@ -241,6 +246,14 @@ class SlidingWindowCounter(_Window):
 
     __slots__ = ()
     kind = SLIDING
+
+    @staticmethod
+    def _tick(rate: Rate) -> int:
+        for tick in (1, SECOND // 1000, SECOND):
+            if rate.micros % tick == 0 and rate.amount * (rate.micros // tick) < EXACT:
+                return tick
+        allowed = "small enough: limit times period, in seconds, under 2^52"
+        raise ConfigurationError("rate", str(rate), allowed)
 
 
 class SlidingWindowLog(_Window):

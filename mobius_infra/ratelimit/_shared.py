@@ -81,20 +81,27 @@ class Shared:
     ) -> Taken:
         """Take tokens by what holds without the backend, and of it too if it may be there."""
         own = self._without(share, key, cost, most, patience)
-        if self._lost_at is not None:
-            if now < self._probe_at:
+        beside = self._on_error == "local"  # the share holds too; else only while it is away
+        refused = beside and own.granted < 0
+        if self._lost_at is None:
+            if refused:
                 return own
-            self._probe_at = now + _PROBE
-        if self._on_error == "local" and own.granted < 0:
+        elif now < self._probe_at:
             return own
+        else:
+            self._probe_at = now + _PROBE
+        most = own.granted if own.granted > 0 else most
         try:
-            most = most if own.granted < 0 else own.granted
-            taken = await self._run(share.policy, key, "take", cost, most, patience)
+            # Whoever is refused anyway may still find out whether it is back.
+            op: Literal["take", "peek"] = "peek" if refused else "take"
+            taken = await self._run(share.policy, key, op, cost, most, patience)
         except BackendError as error:
             self._failed(error)
             return own
         self._worked(share)
-        if self._on_error == "local" and taken.granted < own.granted:
+        if refused:
+            return own
+        if beside and taken.granted < own.granted:
             spare = own.granted - max(taken.granted, 0)
             share.local.table.give_back(key_of(key), spare, own)
         return taken

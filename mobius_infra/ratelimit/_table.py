@@ -18,7 +18,7 @@ from mobius_infra.ratelimit._kind import SECOND, Rule
 V = TypeVar("V")
 Key = str | int
 
-_AFTER_INSERT: Final = 2  # old keys that each new one looks at: more are looked at than come in
+_BEFORE_INSERT: Final = 2  # old keys that each new one looks at: more are looked at than come in
 _FOR_ROOM: Final = 16  # that one looks at when there is no room
 _WHOLE: Final = re.compile(r"-?[1-9][0-9]{0,999}|0")
 
@@ -113,9 +113,9 @@ class Room(Generic[V]):
         if key in values:
             values[key] = value
         elif len(values) < self._most or self.sweep(now, _FOR_ROOM):
+            self.sweep(now, _BEFORE_INSERT)
             values[key] = value
             self._ring.append(key)
-            self.sweep(now, _AFTER_INSERT)
         else:
             self.overflow = value
             self.overflowed += 1

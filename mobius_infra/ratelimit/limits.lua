@@ -81,7 +81,7 @@ local fixed = {
 -- {window, used, before}
 local sliding = {
     fresh = function() return {0, 0, 0} end,
-    look = function(own, now, cost, limit, window)
+    look = function(own, now, cost, limit, window, tick)
         local ahead = quotient(now, window) - own[1]
         if ahead > 0 then
             own[3] = ahead == 1 and own[2] or 0
@@ -89,12 +89,12 @@ local sliding = {
         end
         local used, before = own[2], own[3]
         local into = max(now - own[1] * window, 0)
-        local room = limit - used - cost
+        local room, ticks = limit - used - cost, window / tick
         if room >= 0 then
-            if before * (window - into) <= room * window then return 0 end
-            return window - quotient(room * window, before) - into
+            if before * (ticks - quotient(into, tick)) <= room * ticks then return 0 end
+            return (ticks - quotient(room * ticks, before)) * tick - into
         end
-        return window - into + max(window - quotient((limit - cost) * window, used), 0)
+        return window - into + max(ticks - quotient((limit - cost) * ticks, used), 0) * tick
     end,
     spend = function(own, cost)
         own[2] = own[2] + cost
@@ -104,10 +104,12 @@ local sliding = {
         local place = 2 + own[1] - mark
         if place == 2 or place == 3 then own[place] = max(own[place] - cost, 0) end
     end,
-    report = function(own, now, limit, window)
+    report = function(own, now, limit, window, tick)
         local used, before = own[2], own[3]
-        local left = min((own[1] + 1) * window - now, window)
-        local room = quotient((limit - used) * window - before * left, window)
+        local into, ticks = max(now - own[1] * window, 0), window / tick
+        local fading = before * (ticks - quotient(into, tick))
+        local room = quotient((limit - used) * ticks - fading, ticks)
+        local left = window - into
         return max(room, 0), used > 0 and left + window or before > 0 and left or 0
     end,
 }

@@ -332,3 +332,16 @@ def test_a_fixed_window_may_let_twice_its_limit_through_across_a_border() -> Non
     assert asked.wait == 1
     asked.now += 1
     assert sum(asked.take() >= 0 for _ in range(20)) == 10
+
+
+def test_a_counter_of_a_large_quota_fades_by_the_millisecond_and_never_early() -> None:
+    asked = Asked(SlidingWindowCounter("1000000/day"), now=86_400_000_000)
+    assert asked.rules[0].c == 1000
+    assert asked.take(1_000_000) == 0
+    asked.now += 86_400_000_000
+    assert asked.take() == -1
+    assert asked.wait == 87_000  # 86.4 ms a token
+    asked.now += 86_999
+    assert asked.take() == -1
+    asked.now += 1
+    assert asked.take() == 0

@@ -7,7 +7,14 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from mobius_infra.core import ConfigurationError, State
-from mobius_infra.ratelimit import GCRA, LeakyQueue, Limit, SlidingWindowLog, TokenBucket
+from mobius_infra.ratelimit import (
+    GCRA,
+    LeakyQueue,
+    Limit,
+    SlidingWindowCounter,
+    SlidingWindowLog,
+    TokenBucket,
+)
 from mobius_infra.ratelimit._limits import limits_of
 from mobius_infra.ratelimit._step import DECIDE
 from tests.ratelimit.models import COSTS, LIMITS, START, STEPS
@@ -35,6 +42,8 @@ WIDE: list[Limit] = [  # numbers close to what a double holds
     GCRA("1000000/ms", 10**9),
     LeakyQueue("7/week", 3000),
     SlidingWindowLog("7/week"),
+    SlidingWindowCounter("1000000/day"),
+    SlidingWindowCounter("2/100000 seconds"),
 ]
 
 
