@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from hashlib import sha1
 from typing import Final, NamedTuple
 
-from mobius_infra.core import Clock, Scalar
+from mobius_infra.core import Clock
 from mobius_infra.ratelimit._bucket import BUCKET
 from mobius_infra.ratelimit._errors import CostAboveLimitError
 from mobius_infra.ratelimit._kind import EXACT, SECOND, require_whole
 from mobius_infra.ratelimit._limits import Limit, Limits, limits_of
 from mobius_infra.ratelimit._queue import QUEUE
+from mobius_infra.ratelimit._step import written
 from mobius_infra.ratelimit._table import Taken, table_for
 
 _LONGEST: Final = 10 * 365 * 86400 * SECOND  # microseconds that anybody may wait
@@ -86,6 +87,7 @@ class Policy:
         "promises",
         "queued",
         "quota",
+        "rules",
         "table",
         "words",
     )
@@ -101,12 +103,10 @@ class Policy:
         self.patience = min([_LONGEST, *(EXACT // (2 * rule.a) for rule in metered)])
         # Seconds that a token takes to come, of the slowest bucket.
         self.pace = max((rule.b / rule.a / SECOND for rule in metered), default=0.0)
-        self.words: list[Scalar] = []
-        for rule in rules:
-            self.words += (rule.kind.name, rule.a, rule.b, rule.c, 0)
+        self.rules = rules
+        self.words = written(rules)
         # In the key: another set of limits reads another state, whose numbers mean other things.
-        text = repr(self.words).encode()
-        self.label = sha1(text, usedforsecurity=False).hexdigest()[:8]
+        self.label = sha1(self.words.encode(), usedforsecurity=False).hexdigest()[:8]
         self.table = table_for(rules, max_keys, clock)
 
     def check(self, name: str, cost: int) -> None:
@@ -119,12 +119,6 @@ class Policy:
         require_whole("cost", cost, 0)
         if cost > self.quota:
             raise CostAboveLimitError(name, cost, self.quota)
-
-    def words_with(self, marks: Sequence[int]) -> list[Scalar]:
-        """Return the rules as a script's arguments, with marks of what is given back."""
-        words = self.words.copy()
-        words[4::5] = marks
-        return words
 
     def decision(self, taken: Taken, allowed: bool) -> Decision:
         """Return what is told of it."""

@@ -1,13 +1,13 @@
 """Limits kept by a backend for a whole fleet, and what holds while it is away."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from mobius_infra.core import Backend, BackendError, Clock, Events
 from mobius_infra.ratelimit._events import LimiterDegraded, LimiterRestored
 from mobius_infra.ratelimit._kind import SECOND
 from mobius_infra.ratelimit._policy import Policy
-from mobius_infra.ratelimit._step import DECIDE
+from mobius_infra.ratelimit._step import DECIDE, request, written
 from mobius_infra.ratelimit._table import Taken, key_of
 
 OnError = Literal["local", "open", "closed"]
@@ -150,11 +150,10 @@ class Shared:
         at: int = 0,
         marks: Sequence[int] = (),
     ) -> Taken:
-        words = policy.words_with(marks) if marks else policy.words
-        stored = self._stored(policy, key)
-        # Any: the step's scalars, whole numbers all.
-        reply: Any = await self._backend.run(DECIDE, stored, op, cost, most, patience, at, *words)
-        granted, wait, now, *told = reply
+        words = written(policy.rules, marks) if marks else policy.words
+        asked = request(op, cost, most, patience, at, words)
+        (reply,) = await self._backend.run(DECIDE, self._stored(policy, key), asked)
+        granted, wait, now, *told = map(int, reply.split(" "))
         left = tuple(zip(told[::3], told[1::3], strict=True))
         return Taken(granted, wait, now, told[2::3], left, "backend")
 

@@ -1,5 +1,5 @@
 -- The twin of `decide` in _step.py, and of the five kinds of limits beside it. All numbers are
--- whole and below 2^53, so that doubles hold them exactly.
+-- whole and below 2^53, so that doubles hold them exactly. Only the kinds that are asked for are made.
 local floor, max, min = math.floor, math.max, math.min
 
 local function quotient(a, b) -- of integers, rounded down; `a / b` and Lua's `a % b` may round up
@@ -11,6 +11,8 @@ end
 local function up(a, b) -- of integers, rounded up
     return quotient(a + b - 1, b)
 end
+
+local kinds = {}
 
 -- {debt, at}
 local function pay(own, now, count)
@@ -30,7 +32,7 @@ local function forget(own, cost, mark, at, count, period, _, now)
     own[1] = own[1] - max(min(unpaid, cost * period, own[1]), 0)
 end
 
-local bucket = {
+function kinds.bucket() return {
     fresh = function(now) return {0, now} end,
     look = function(own, now, cost, count, period, capacity)
         pay(own, now, count)
@@ -42,23 +44,22 @@ local bucket = {
     report = function(own, _, count, period, capacity)
         return max(quotient(capacity - own[1], period), 0), up(own[1], count)
     end,
-}
+} end
 
-local queue = {
-    fresh = bucket.fresh,
-    look = function(own, now, _, count)
+function kinds.queue()
+    local made = kinds.bucket()
+    function made.look(own, now, _, count)
         pay(own, now, count)
         return up(own[1], count)
-    end,
-    spend = owe,
-    refund = forget,
-    report = function(own, _, count, period, patience)
+    end
+    function made.report(own, _, count, period, patience)
         return max(quotient(patience * count - own[1], period) + 1, 0), up(own[1], count)
-    end,
-}
+    end
+    return made
+end
 
 -- {window, used}
-local fixed = {
+function kinds.fixed() return {
     fresh = function() return {0, 0} end,
     look = function(own, now, cost, limit, window)
         local number = quotient(now, window)
@@ -76,10 +77,10 @@ local fixed = {
     report = function(own, now, limit, window)
         return limit - own[2], own[2] > 0 and (own[1] + 1) * window - now or 0
     end,
-}
+} end
 
 -- {window, used, before}
-local sliding = {
+function kinds.sliding() return {
     fresh = function() return {0, 0, 0} end,
     look = function(own, now, cost, limit, window, tick)
         local ahead = quotient(now, window) - own[1]
@@ -112,10 +113,10 @@ local sliding = {
         local left = window - into
         return max(room, 0), used > 0 and left + window or before > 0 and left or 0
     end,
-}
+} end
 
 -- {at, used, time, cost, time, cost, ...}
-local log = {
+function kinds.log() return {
     fresh = function(now) return {now, 0} end,
     look = function(own, now, cost, limit, window)
         now = max(now, own[1])
@@ -171,36 +172,36 @@ local log = {
         local last = own[size - 1]
         return last > own[1] and 0 or limit - own[2], last + window - own[1]
     end,
-}
+} end
 
-local kinds = {bucket = bucket, queue = queue, fixed = fixed, sliding = sliding, log = log}
-
-return function(state, seconds, op, cost, most, patience, at, ...)
+return function(state, seconds, asked)
     local now = floor(seconds * 1000000 + 0.5)
-    local words, rules = {...}, {}
-    for place = 1, #words, 5 do
+    local words, rules = {}, {}
+    for word in string.gmatch(asked, '%S+') do words[#words + 1] = tonumber(word) or word end
+    local op, cost, most, patience, at = unpack(words, 1, 5)
+    for place = 6, #words, 5 do
+        local name, a, b, c, mark = unpack(words, place, place + 4)
         rules[#rules + 1] = {
-            kinds[words[place]], words[place + 1], words[place + 2], words[place + 3],
-            words[place + 4], words[place] == 'queue'
+            kind = kinds[name](), a = a, b = b, c = c, mark = mark, bound = name == 'queue' and c or 0
         }
     end
     if state == nil then
         state = {}
-        for index, rule in ipairs(rules) do state[index] = rule[1].fresh(now) end
+        for index, rule in ipairs(rules) do state[index] = rule.kind.fresh(now) end
     end
     local granted, wait, marks = 0, 0, {}
     if op == 'refund' then
         for index, rule in ipairs(rules) do
-            local own = state[index]
-            rule[1].look(own, now, 0, rule[2], rule[3], rule[4])
-            rule[1].refund(own, cost, rule[5], at, rule[2], rule[3], rule[4], now)
+            local own, a, b, c = state[index], rule.a, rule.b, rule.c
+            rule.kind.look(own, now, 0, a, b, c)
+            rule.kind.refund(own, cost, rule.mark, at, a, b, c, now)
         end
     else
         local refused = false
         for index, rule in ipairs(rules) do
-            local own = rule[1].look(state[index], now, cost, rule[2], rule[3], rule[4])
+            local own = rule.kind.look(state[index], now, cost, rule.a, rule.b, rule.c)
             wait = max(wait, own)
-            if own > patience and not (rule[6] and own <= rule[4]) then refused = true end
+            if own > max(patience, rule.bound) then refused = true end
         end
         if op == 'take' and refused then
             granted = -1
@@ -209,22 +210,22 @@ return function(state, seconds, op, cost, most, patience, at, ...)
             if most > cost and wait == 0 then
                 local left = most
                 for index, rule in ipairs(rules) do
-                    left = min(left, (rule[1].report(state[index], now, rule[2], rule[3], rule[4])))
+                    left = min(left, (rule.kind.report(state[index], now, rule.a, rule.b, rule.c)))
                 end
                 granted = max(cost, left)
             end
             for index, rule in ipairs(rules) do
-                marks[index] = rule[1].spend(
-                    state[index], granted, wait, rule[2], rule[3], rule[4], now)
+                marks[index] = rule.kind.spend(
+                    state[index], granted, wait, rule.a, rule.b, rule.c, now)
             end
         end
     end
-    local result, reset = {granted, wait, now}, 0
+    local told, reset = string.format('%d %.0f %.0f', granted, wait, now), 0
     for index, rule in ipairs(rules) do
-        local left, after = rule[1].report(state[index], now, rule[2], rule[3], rule[4])
-        result[#result + 1], result[#result + 2], result[#result + 3] = left, after, marks[index] or 0
+        local left, after = rule.kind.report(state[index], now, rule.a, rule.b, rule.c)
+        told = told .. string.format(' %.0f %.0f %.0f', left, after, marks[index] or 0)
         reset = max(reset, after)
     end
-    if reset == 0 then return nil, result, nil end
-    return state, result, reset / 1000000 + 0.002
+    if reset == 0 then return nil, {told}, nil end
+    return state, {told}, reset / 1000000 + 0.002
 end

@@ -16,7 +16,7 @@ from mobius_infra.ratelimit import (
     TokenBucket,
 )
 from mobius_infra.ratelimit._limits import limits_of
-from mobius_infra.ratelimit._step import DECIDE
+from mobius_infra.ratelimit._step import DECIDE, request, written
 from tests.ratelimit.models import COSTS, LIMITS, START, STEPS
 from tests.servers.redis import RedisServer
 from tests.twins import run_twin
@@ -47,14 +47,6 @@ WIDE: list[Limit] = [  # numbers close to what a double holds
 ]
 
 
-def words_of(limits: list[Limit], marks: list[int]) -> list[Any]:
-    words: list[Any] = []
-    for limit, mark in zip(limits, marks, strict=True):
-        kind, a, b, c = limit.rule
-        words += (kind.name, a, b, c, mark)
-    return words
-
-
 @one_server
 @given(
     limits=st.lists(LIMITS | st.sampled_from(WIDE), min_size=1, max_size=3),
@@ -67,18 +59,19 @@ def test_histories_are_the_same(
         limits_of(limits)
     except ConfigurationError:
         reject()  # not exact together, and so refused when they are made
+    rules = [limit.rule for limit in limits]
     state: State | None = None
     now, at, marks, taken = START, START, [0] * len(limits), 0
-    for step, op, asked, more, patience in history:
+    for step, op, want, more, patience in history:
         now += step
-        cost = min(asked, *(limit.quota for limit in limits))
+        cost = min(want, *(limit.quota for limit in limits))
         give = min(cost, taken) if op == "refund" else cost
-        words = words_of(limits, marks)
-        args = (op, give, give + more, patience, at, *words)
-        expected = DECIDE.step(copy.deepcopy(state), now / 1e6, *args)
-        found = run_twin(redis_server, DECIDE, state, now / 1e6, *args)
-        assert found == (expected[0], expected[1], expected[2])
-        state, result, _ = expected
+        asked = request(op, give, give + more, patience, at, written(rules, marks))
+        expected = DECIDE.step(copy.deepcopy(state), now / 1e6, asked)
+        found = run_twin(redis_server, DECIDE, state, now / 1e6, asked)
+        assert found == expected
+        state, (told,), _ = expected
+        result = [int(each) for each in told.split()]
         assert result[2] == now  # a time in seconds comes back as the microseconds it was
-        if op == "take" and int(result[0]) >= 0:
-            at, taken, marks = now, int(result[0]), [int(each) for each in result[5::3]]
+        if op == "take" and result[0] >= 0:
+            at, taken, marks = now, result[0], result[5::3]
