@@ -1,7 +1,9 @@
 """Let through what can be borne, and tell the rest when to come back."""
 
+from mobius_infra.ratelimit._address import ByAddress
 from mobius_infra.ratelimit._errors import CostAboveLimitError, RateLimitedError
 from mobius_infra.ratelimit._events import LimiterDegraded, LimiterRestored
+from mobius_infra.ratelimit._headers import headers
 from mobius_infra.ratelimit._lease import PermitLease
 from mobius_infra.ratelimit._limiter import RateLimiter
 from mobius_infra.ratelimit._limits import (
@@ -15,6 +17,7 @@ from mobius_infra.ratelimit._limits import (
     TokenBucket,
     parse_limits,
 )
+from mobius_infra.ratelimit._outbound import Outbound, OutboundStats, telegram
 from mobius_infra.ratelimit._permit import Permit
 from mobius_infra.ratelimit._policy import Decision, Standing
 from mobius_infra.ratelimit._rate import Rate
@@ -22,6 +25,7 @@ from mobius_infra.ratelimit._settings import RateLimiterConfig, RateLimiterStats
 
 __all__ = [
     "GCRA",
+    "ByAddress",
     "CostAboveLimitError",
     "Decision",
     "FixedWindow",
@@ -30,6 +34,8 @@ __all__ = [
     "Limit",
     "LimiterDegraded",
     "LimiterRestored",
+    "Outbound",
+    "OutboundStats",
     "Permit",
     "PermitLease",
     "Rate",
@@ -41,5 +47,7 @@ __all__ = [
     "SlidingWindowLog",
     "Standing",
     "TokenBucket",
+    "headers",
     "parse_limits",
+    "telegram",
 ]

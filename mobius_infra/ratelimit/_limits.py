@@ -47,6 +47,18 @@ class _Limit:
         self.quota = quota
         self.rule = Rule(self.kind, a, b, c)
 
+    @property
+    def window(self) -> float:
+        """Seconds in which the quota comes back."""
+        return self.quota / self.rate.per_second
+
+    def shared(self, parts: int) -> Self:
+        """Return one of `parts` equal shares: of the rate, and of the quota, which is at least 1.
+
+        What is less than one for each comes once in so much longer a period.
+        """
+        raise NotImplementedError
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Limit) and (self.rule, self.quota) == (other.rule, other.quota)
 
@@ -94,13 +106,7 @@ class TokenBucket(_Limit):
         """Tokens that may be saved up."""
         return self.quota
 
-    @property
-    def window(self) -> float:
-        """Seconds in which an empty bucket fills."""
-        return self.quota / self.rate.per_second
-
     def shared(self, parts: int) -> Self:
-        """Return one of `parts` shares: of the rate and of the burst, which is at least 1."""
         return type(self)(self.rate.shared(parts), max(self.quota // parts, 1))
 
     def __repr__(self) -> str:
@@ -174,13 +180,7 @@ class LeakyQueue(_Limit):
         self.capacity = capacity
         super().__init__(exact, capacity, count, period, capacity * period // count)
 
-    @property
-    def window(self) -> float:
-        """Seconds in which a full queue empties."""
-        return self.quota / self.rate.per_second
-
     def shared(self, parts: int) -> Self:
-        """Return one of `parts` shares: of the rate and of the capacity, which is at least 1."""
         return type(self)(self.rate.shared(parts), max(self.quota // parts, 1))
 
     def __repr__(self) -> str:
@@ -207,11 +207,9 @@ class _Window(_Limit):
 
     @property
     def window(self) -> float:
-        """Seconds that the window lasts."""
         return self.rate.micros / SECOND
 
     def shared(self, parts: int) -> Self:
-        """Return one of `parts` shares; in longer windows, if there is not one for each."""
         return type(self)(self.rate.shared(parts))
 
     def __repr__(self) -> str:
