@@ -292,7 +292,7 @@ class TestRedis:
     ) -> None:
         client = redis.asyncio.Redis.from_url(server.url)
         script = client.register_script(_BARE)
-        loop.run_until_complete(script(["k"], [1000, 10**12]))  # type: ignore[arg-type]
+        loop.run_until_complete(script(["k"], [1000, 10**12]))
         digest = script.sha
         self.run(
             benchmark, loop, lambda: client.evalsha(digest, 1, "k", "1000", str(10**12)), tasks
@@ -331,12 +331,11 @@ class TestRedis:
         from limits import parse
         from limits.aio import storage, strategies
 
-        store = storage.RedisStorage(f"async+{server.url}", implementation="redispy")
+        store: Any = storage.RedisStorage(f"async+{server.url}", implementation="redispy")
         limiter: Any = getattr(strategies, f"{strategy}RateLimiter")(store)
         item = parse("1000000000/second")
         self.run(benchmark, loop, lambda: limiter.hit(item, "7"), tasks)
-        client: Any = store.bridge.storage
-        loop.run_until_complete(client.aclose())
+        loop.run_until_complete(store.bridge.storage.aclose())
 
     def test_throttled(
         self, benchmark: Any, loop: asyncio.AbstractEventLoop, server: RedisServer, tasks: int
