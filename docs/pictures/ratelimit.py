@@ -53,7 +53,7 @@ async def admitted(limit: Limit, times: list[float]) -> list[float]:
         try:
             # A queue tells how long to wait; the others let pass or refuse.
             permit = (
-                await limiter.reserve(max_delay=0) if _queue(limit) else await limiter.acquire()
+                await limiter.reserve(max_delay=9) if _queue(limit) else await limiter.acquire()
             )
         except RateLimitedError:
             continue

@@ -1,7 +1,7 @@
 """How calls get in: at once, after a wait, or not at all."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from mobius_infra.core import Clock
@@ -76,8 +76,33 @@ class Gate:
             return share.policy.table.take(key_of(key), cost, cost, patience)
         return await self._shared.take(share, key, cost, cost, patience)
 
-    def permit(self, share: Share, key: str, cost: int, taken: Taken, *, delay: bool) -> Permit:
-        """Return what stands for tokens taken; `delay` says whether they are still waited for.
+    async def reserve(self, share: Share, key: str, cost: int, patience: int) -> Taken:
+        """Take `cost` up to `patience` ahead, of a queue too, whose own bound is another."""
+        taken = await self.take(share, key, cost, patience)
+        if taken.granted >= 0 and taken.wait > patience:
+            await self._give_back(share, key, cost, taken)
+            return taken._replace(granted=-1)
+        return taken
+
+    def permit(
+        self,
+        share: Share,
+        key: str,
+        cost: int,
+        taken: Taken,
+        *,
+        delay: bool,
+        back: Callable[[str, int, Taken], None] | None = None,
+    ) -> Permit:
+        """Return what stands for tokens taken.
+
+        Args:
+            share: of what.
+            key: whose.
+            cost: how many.
+            taken: the decision.
+            delay: whether they are still waited for.
+            back: takes back what is given back, if that is not where it was taken.
 
         Raises:
             RateLimitedError: if they were refused.
@@ -88,7 +113,10 @@ class Gate:
         told = share.policy.decision(taken if delay else taken._replace(wait=0), allowed=True)
 
         async def refund(amount: int) -> None:
-            await self._give_back(share, key, amount, taken)
+            if back is None:
+                await self._give_back(share, key, amount, taken)
+            else:
+                back(key, amount, taken)
 
         return Permit(key, cost, told, refund)
 

@@ -102,6 +102,21 @@ class Leases:
         # No room for the key, or a backend so slow that leases run out on their way.
         return await self._shared.take(self.share, key, cost, cost, 0)
 
+    def put_back(self, key: str, amount: int, taken: Taken) -> None:
+        """Put permits back into the lease that they are of; lost if it has run out.
+
+        Not to the backend: two refunds of one lease could each be of what came back by itself.
+        """
+        held = self._room.values.get(key)
+        if held is not None and held.taken.marks is taken.marks:
+            held.left += amount
+
+    def forget(self, key: str) -> None:
+        """Hold nothing of `key` any more, nor that it was refused."""
+        held = self._room.values.get(key)
+        if held is not None:
+            held.left, held.until = 0, 0.0
+
     async def release(self) -> None:
         """Give back all that is held."""
         for key, held in list(self._room.values.items()):

@@ -189,7 +189,8 @@ class RateLimiter(AsyncDecorator):
         share = self._given(limit)
         share.policy.check(self.name, cost)
         taken = await self._enter(share, key, cost)
-        return self._gate.permit(share, key, cost, taken, delay=False)
+        back = None if self._leases is None else self._leases.put_back
+        return self._gate.permit(share, key, cost, taken, delay=False, back=back)
 
     async def reserve(
         self, key: str = "", cost: int = 1, *, max_delay: float, limit: Limits | None = None
@@ -216,7 +217,7 @@ class RateLimiter(AsyncDecorator):
         allowed = "a bucket, a LeakyQueue or a SlidingWindowLog, to reserve"
         require(policy.promises, "limit", policy.limits, allowed)
         patience = min(int(max_delay * SECOND), policy.patience)
-        taken = await self._gate.take(share, key, cost, patience)
+        taken = await self._gate.reserve(share, key, cost, patience)
         return self._gate.permit(share, key, cost, taken, delay=True)
 
     async def peek(self, key: str = "", cost: int = 1, *, limit: Limits | None = None) -> Decision:
@@ -240,6 +241,8 @@ class RateLimiter(AsyncDecorator):
             share.policy.table.reset(key_of(key))
         else:
             await self._shared.reset(share, key)
+        if self._leases is not None:
+            self._leases.forget(key)
 
     async def release(self) -> None:
         """Give leased permits back that were not used: for when the process ends."""

@@ -54,7 +54,7 @@ def evaluate(
         kind, a, b, c = rule
         wait = kind.look(own, now, cost, a, b, c)
         delay = max(delay, wait)
-        if wait > patience and not (kind is QUEUE and wait <= c):
+        if wait > (c if kind is QUEUE else patience):  # a queue has a length of its own
             refused = True
     if refused:
         return -1, delay, ()

@@ -182,7 +182,7 @@ return function(state, seconds, asked)
     for place = 6, #words, 5 do
         local name, a, b, c, mark = unpack(words, place, place + 4)
         rules[#rules + 1] = {
-            kind = kinds[name](), a = a, b = b, c = c, mark = mark, bound = name == 'queue' and c or 0
+            kind = kinds[name](), a = a, b = b, c = c, mark = mark, bound = name == 'queue' and c
         }
     end
     if state == nil then
@@ -201,7 +201,7 @@ return function(state, seconds, asked)
         for index, rule in ipairs(rules) do
             local own = rule.kind.look(state[index], now, cost, rule.a, rule.b, rule.c)
             wait = max(wait, own)
-            if own > max(patience, rule.bound) then refused = true end
+            if own > (rule.bound or patience) then refused = true end
         end
         if op == 'take' and refused then
             granted = -1

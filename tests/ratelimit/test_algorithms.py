@@ -121,7 +121,7 @@ def test_a_log_lets_at_most_its_limit_through_in_any_window(
 def test_a_fixed_window_lets_at_most_its_limit_through_in_each(
     limit: Any, history: list[tuple[int, int]]
 ) -> None:
-    asked, latest = Asked(limit), START
+    asked, latest = Asked(limit), 0
     used: dict[int, int] = {}
     for step, asked_for in history:
         cost = min(asked_for, limit.quota)

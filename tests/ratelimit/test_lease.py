@@ -104,6 +104,30 @@ async def test_what_is_not_used_goes_back(manual_clock: ManualClock) -> None:
     assert (await two.peek("k")).remaining == 97
 
 
+async def test_what_is_refunded_goes_back_into_the_lease(manual_clock: ManualClock) -> None:
+    backend = Flaky(manual_clock)
+    limiter = RateLimiter("x", TokenBucket("1/day", 10), backend=backend,
+                          lease=PermitLease(10, ttl=1), clock=manual_clock)  # fmt: skip
+    permits = [await limiter.acquire("k", 2) for _ in range(5)]
+    await permits[0].cancel()
+    assert backend.asked == 1
+    assert await passed(limiter, "k", 5) == 2
+    manual_clock.tick(86400)
+    assert await passed(limiter, "k", 1) == 1  # of a new lease
+    await permits[1].cancel()  # of the old one, which has run out: a token has come back since
+    await limiter.release()
+    assert (await limiter.peek("k")).remaining == 0
+
+
+async def test_a_reset_forgets_what_is_held_too(manual_clock: ManualClock) -> None:
+    backend = Flaky(manual_clock)
+    limiter = RateLimiter("x", TokenBucket("1/day", 10), backend=backend,
+                          lease=PermitLease(10, ttl=1), clock=manual_clock)  # fmt: skip
+    assert await passed(limiter, "k", 20) == 10
+    await limiter.reset("k")
+    assert await passed(limiter, "k", 20) == 10
+
+
 async def test_a_lease_that_has_run_out_lets_nobody_pass(manual_clock: ManualClock) -> None:
     backend = Flaky(manual_clock)
     limiter = RateLimiter("x", TokenBucket("1/day", 100), backend=backend, on_error="closed",

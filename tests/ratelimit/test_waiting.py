@@ -274,3 +274,17 @@ async def test_who_is_cancelled_while_the_backend_is_asked_leaves_nothing_taken(
     backend.answer()
     await limiter.release()
     assert (await limiter.peek()).remaining == 1
+
+
+async def test_a_queue_is_no_longer_than_it_is(manual_clock: ManualClock) -> None:
+    limiter = RateLimiter("x", LeakyQueue("1/second", 2), clock=manual_clock)
+    delays = [(await limiter.reserve(max_delay=60)).delay for _ in range(3)]
+    assert delays == [0, 1, 2]
+    for max_delay in (60, 1):
+        with pytest.raises(RateLimitedError) as caught:
+            await limiter.reserve(max_delay=max_delay)
+        assert caught.value.retry_after == 3
+    manual_clock.tick(1)
+    with pytest.raises(RateLimitedError):
+        await limiter.reserve(max_delay=1.5)  # there is room, but not so soon
+    assert (await limiter.reserve(max_delay=2)).delay == 2
