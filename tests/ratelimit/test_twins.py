@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import HealthCheck, example, given, reject, settings
 from hypothesis import strategies as st
 
 from mobius_infra.core import ConfigurationError, State
@@ -16,7 +16,7 @@ from mobius_infra.ratelimit import (
     TokenBucket,
 )
 from mobius_infra.ratelimit._limits import limits_of
-from mobius_infra.ratelimit._step import DECIDE, request, written
+from mobius_infra.ratelimit._step import DECIDE, micros, request, written
 from tests.ratelimit.models import COSTS, LIMITS, START, STEPS
 from tests.servers.redis import RedisServer
 from tests.twins import run_twin
@@ -47,7 +47,11 @@ WIDE: list[Limit] = [  # numbers close to what a double holds
 ]
 
 
+QUEUED = [(0, "take", 1, 0, 0), (100_000, "take", 1, 0, 0), (1_000, "peek", 1, 0, 0)]
+
+
 @one_server
+@example(limits=[LeakyQueue("3/second", 1)], history=QUEUED)  # more in it than its length
 @given(
     limits=st.lists(LIMITS | st.sampled_from(WIDE), min_size=1, max_size=3),
     history=HISTORY,
@@ -75,3 +79,17 @@ def test_histories_are_the_same(
         assert result[2] == now  # a time in seconds comes back as the microseconds it was
         if op == "take" and result[0] >= 0:
             at, taken, marks = now, result[0], result[5::3]
+
+
+@given(st.integers(0, 4_000_000_000), st.integers(0, 999_999))
+def test_a_servers_time_is_read_to_the_microsecond(seconds: int, rest: int) -> None:
+    assert micros(seconds + rest / 1_000_000) == seconds * 1_000_000 + rest
+
+
+@given(LIMITS)
+def test_a_state_is_kept_a_moment_longer_than_it_says_anything(limit: Limit) -> None:
+    asked = request("take", 1, 1, 0, 0, written([limit.rule]))
+    _, (told,), ttl = DECIDE.step(None, START / 1e6, asked)
+    assert ttl is not None
+    # A server counts milliseconds, of which some of the first may have passed.
+    assert ttl >= int(told.split()[4]) / 1e6 + 0.001
