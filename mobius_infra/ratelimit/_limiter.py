@@ -176,6 +176,8 @@ class RateLimiter(AsyncDecorator):
     async def acquire(self, key: str = "", cost: int = 1, *, limit: Limits | None = None) -> Permit:
         """Take `cost` tokens of `key`; wait for them, if that is how the limiter was made.
 
+        With `drop` or a function as `on_limit`, which answer for calls, a refusal is raised here.
+
         Args:
             key: whose.
             cost: how many; 0 passes if nobody waits, and takes nothing.

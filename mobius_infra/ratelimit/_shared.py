@@ -8,7 +8,7 @@ from mobius_infra.ratelimit._events import LimiterDegraded, LimiterRestored
 from mobius_infra.ratelimit._kind import SECOND
 from mobius_infra.ratelimit._policy import Policy
 from mobius_infra.ratelimit._step import DECIDE, request, written
-from mobius_infra.ratelimit._table import Taken, key_of
+from mobius_infra.ratelimit._table import Taken, key_of, short
 
 OnError = Literal["local", "open", "closed"]
 
@@ -137,7 +137,7 @@ class Shared:
         await self._backend.delete(self._stored(share.policy, key))
 
     def _stored(self, policy: Policy, key: str) -> str:
-        return f"ratelimit:{self._name}:{policy.label}:{key}"
+        return f"ratelimit:{self._name}:{policy.label}:{short(key)}"
 
     async def _run(
         self,

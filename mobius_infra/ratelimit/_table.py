@@ -8,6 +8,7 @@ room, so nobody can have theirs reset by asking for others.
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from mobius_infra.core import Clock, State
@@ -20,7 +21,8 @@ Key = str | int
 
 _BEFORE_INSERT: Final = 2  # old keys that each new one looks at: more are looked at than come in
 _FOR_ROOM: Final = 16  # that one looks at when there is no room
-_WHOLE: Final = re.compile(r"-?[1-9][0-9]{0,999}|0")
+_WHOLE: Final = re.compile(r"-?[1-9][0-9]{0,99}|0")
+_LONG: Final = 200  # characters, of at most four bytes each; a backend's keys are 1,024 at most
 
 
 class Taken(NamedTuple):
@@ -43,12 +45,29 @@ class Taken(NamedTuple):
     home: Literal["memory", "backend", "share", "nowhere"] = "memory"
 
 
+def short(key: str) -> str:
+    """Return the key, or a digest of one that no backend would store: keys are what strangers send.
+
+    That is one that is long, or has halves of surrogate pairs, which JSON can bring in.
+    """
+    if len(key) <= _LONG:
+        if key.isascii():
+            return key
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            pass
+        else:
+            return key
+    return f"sha256:{sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
 def key_of(text: str) -> Key:
     """Return the key as it is kept in memory: a whole number as `int`, in half of the memory.
 
     A call whose key is one `int` argument finds its limit by that, without making text of it.
     """
-    return int(text) if _WHOLE.fullmatch(text) else text
+    return int(text) if _WHOLE.fullmatch(text) else short(text)
 
 
 class Table(Protocol):

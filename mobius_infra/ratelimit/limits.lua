@@ -2,11 +2,9 @@
 -- whole and below 2^53, so that doubles hold them exactly. Only the kinds that are asked for are made.
 local floor, max, min = math.floor, math.max, math.min
 
-local function quotient(a, b) -- of integers, rounded down; `a / b` and Lua's `a % b` may round up
-    local rest = math.fmod(a, b)
-    if rest < 0 then rest = rest + b end
-    return (a - rest) / b
-end
+-- Of integers, rounded down. Right for all below 2^53: what is short of a whole number is short of it
+-- by 1 / b at least, which is more than the rounding of a / b.
+local function quotient(a, b) return floor(a / b) end
 
 local function up(a, b) -- of integers, rounded up
     return quotient(a + b - 1, b)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mobius_infra.core import SystemClock
+from mobius_infra.core import SystemClock, open_backend
 from mobius_infra.ratelimit import (
     FixedWindow,
     Limit,
@@ -91,6 +91,20 @@ async def test_idle_keys_are_forgotten(limit: Limit, manual_clock: ManualClock) 
     assert limiter.stats().keys == 1
 
 
+@every_limit
+async def test_who_takes_nothing_takes_no_room(limit: Limit, manual_clock: ManualClock) -> None:
+    limiter = RateLimiter("x", limit, max_keys=1, clock=manual_clock)
+    for number in range(5):
+        await limiter.acquire(f"free{number}", 0)
+        await limiter.peek(f"peeked{number}")
+    assert limiter.stats().keys == 0
+    await limiter.acquire("a")
+    assert await passed(limiter, "b", 3) == 2
+    await limiter.reset("a")
+    assert await passed(limiter, "c", 3) == 0  # refused, for what the overflow has spent
+    assert limiter.stats().keys == 1
+
+
 async def test_a_refund_to_the_overflow_is_one(manual_clock: ManualClock) -> None:
     for limit in LIMITS:
         limiter = RateLimiter("x", limit, max_keys=1, clock=manual_clock)
@@ -115,9 +129,26 @@ def test_keys_that_are_the_same_are_kept_as_the_same() -> None:
         "",
         "-",
         "1_0",
-        "9" * 5000,
+        "9" * 101,
     ]
     assert [key_of(text) for text in odd] == odd
+
+
+@pytest.mark.parametrize(
+    "key", ["x" * 5000, "9" * 5000, "\N{FULLWIDTH DIGIT SEVEN}" * 201, "\ud800"]
+)
+async def test_no_key_of_a_stranger_is_too_long_or_odd(key: str, manual_clock: ManualClock) -> None:
+    for backend in (None, open_backend("memory://", clock=manual_clock)):
+        limiter = RateLimiter("x", TokenBucket("1/second", 2), key="key", backend=backend,
+                              clock=manual_clock)  # fmt: skip
+
+        @limiter
+        async def f(key: str) -> None: ...
+
+        await f(key)
+        assert await passed(limiter, key, 5) == 1
+        assert await passed(limiter, f"{key}x", 5) == 2
+        assert all(len(str(each)) < 100 for each in limiter._given(None).policy.table.room.values)
 
 
 OPERATIONS = st.lists(
