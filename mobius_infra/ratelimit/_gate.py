@@ -180,8 +180,8 @@ class Gate:
     async def _take_or_return(self, share: Share, key: str, cost: int, patience: int) -> Taken:
         """Take; who is cancelled while a backend is asked gives back what it may have taken."""
         if self._shared is None:
-            return await self.take(share, key, cost, patience)
-        asking = asyncio.ensure_future(self.take(share, key, cost, patience))
+            return await self.reserve(share, key, cost, patience)
+        asking = asyncio.ensure_future(self.reserve(share, key, cost, patience))
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:

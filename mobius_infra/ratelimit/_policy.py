@@ -101,8 +101,9 @@ class Policy:
         self.queued = any(rule.kind is QUEUE for rule in rules)
         # Longer, and what is owed by then would not be exact in Lua.
         self.patience = min([_LONGEST, *(EXACT // (2 * rule.a) for rule in metered)])
-        # Seconds that a token takes to come, of the slowest bucket.
-        self.pace = max((rule.b / rule.a / SECOND for rule in metered), default=0.0)
+        # Seconds that a token takes to come, where nothing else decides: whoever waits for one bucket
+        # leaves it empty to the next.
+        self.pace = rules[0].b / rules[0].a / SECOND if metered and len(rules) == 1 else 0.0
         self.rules = rules
         self.words = written(rules)
         # In the key: another set of limits reads another state, whose numbers mean other things.

@@ -17,6 +17,7 @@ from mobius_infra.ratelimit import (
     SlidingWindowLog,
     TokenBucket,
 )
+from mobius_infra.ratelimit._limits import Limits
 from mobius_infra.testing import ManualClock
 from tests.ratelimit.support import Slow
 
@@ -27,7 +28,7 @@ Make = Callable[..., RateLimiter]
 def make(request: pytest.FixtureRequest, manual_clock: ManualClock) -> Make:
     """Give a function that makes a limiter whose calls wait, here or on a backend."""
 
-    def made(limit: Limit | str, **options: Any) -> RateLimiter:
+    def made(limit: Limits, **options: Any) -> RateLimiter:
         if request.param == "shared":
             options["backend"] = open_backend("memory://", clock=manual_clock)
         return RateLimiter("x", limit, on_limit="wait", clock=manual_clock, **options)
@@ -288,3 +289,25 @@ async def test_a_queue_is_no_longer_than_it_is(manual_clock: ManualClock) -> Non
     with pytest.raises(RateLimitedError):
         await limiter.reserve(max_delay=1.5)  # there is room, but not so soon
     assert (await limiter.reserve(max_delay=2)).delay == 2
+
+
+async def test_who_waits_for_one_limit_is_not_refused_for_another(
+    make: Make, queue: Queue, manual_clock: ManualClock
+) -> None:
+    """The bucket that is not what they wait for has room for all of them at once."""
+    limiter = make([TokenBucket("1/minute", 10), SlidingWindowLog("3/second")], max_wait=3)
+    for number in range(9):
+        await queue.start(str(number), limiter.acquire())
+    await manual_clock.advance(5)
+    assert [at for _, at in queue.seen] == pytest.approx([0] * 3 + [1] * 3 + [2] * 3, abs=1e-4)
+
+
+async def test_nobody_waits_in_a_queue_longer_than_said(
+    make: Make, manual_clock: ManualClock
+) -> None:
+    limiter = make(LeakyQueue("1/second", 9), max_wait=2)
+    await limiter.acquire(cost=5)
+    with pytest.raises(RateLimitedError) as caught:
+        await limiter.acquire()
+    assert caught.value.retry_after == pytest.approx(5)
+    assert (await limiter.peek()).reset == pytest.approx(5)  # nothing was taken
