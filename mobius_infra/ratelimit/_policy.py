@@ -101,7 +101,7 @@ class Policy:
         self.queued = any(rule.kind is QUEUE for rule in rules)
         # Longer, and what is owed by then would not be exact in Lua.
         self.patience = min([_LONGEST, *(EXACT // (2 * rule.a) for rule in metered)])
-        # Seconds that a token takes to come, where nothing else decides: whoever waits for one bucket
+        # Seconds that a token takes to come, where nothing else decides: who waits for a bucket
         # leaves it empty to the next.
         self.pace = rules[0].b / rules[0].a / SECOND if metered and len(rules) == 1 else 0.0
         self.rules = rules

@@ -71,6 +71,22 @@ async def test_a_backend_that_is_away_is_asked_seldom(manual_clock: ManualClock)
     assert backend.asked <= 1 + 20
 
 
+async def test_a_call_that_is_refused_anyway_probes_and_spends_nothing(
+    manual_clock: ManualClock,
+) -> None:
+    backend = Flaky(manual_clock)
+    limiter = RateLimiter("x", TokenBucket("1/day", 8), backend=backend, replicas=4,
+                          clock=manual_clock)  # fmt: skip
+    backend.away = True
+    assert await passed(limiter, "k", 9) == 2
+    backend.away = False
+    for _ in range(3):
+        manual_clock.tick(0.5)
+        assert await passed(limiter, "k", 5) == 0
+    assert limiter.stats().mode == "shared"
+    assert (await limiter.peek("k")).remaining == 8
+
+
 async def test_one_answer_among_failures_restores_nothing(manual_clock: ManualClock) -> None:
     backend, heard = Flaky(manual_clock), list[Event]()
     limiter = RateLimiter("x", TokenBucket(1, 9), backend=backend, on_error="open",

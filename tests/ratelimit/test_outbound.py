@@ -75,6 +75,7 @@ async def test_all_together_get_never_more_than_30_in_any_second() -> None:
         sender.start(chat)
     await manual_clock.advance(0)
     assert len(sender.out) == 30
+    assert manual_clock.sleepers == 1  # the others stand behind
     await manual_clock.advance(10)
     assert [chat for chat, _ in sender.out] == list(range(1, 101))
     assert most_in([(round(at * 1e6), 1) for _, at in sender.out], 1_000_000) == 30

@@ -155,7 +155,7 @@ async def test_a_newcomer_stands_behind(
     make: Make, queue: Queue, manual_clock: ManualClock
 ) -> None:
     limiter = make(TokenBucket(1, 3), key="key")
-    decorated = limiter(lambda_async)
+    decorated = limiter(nothing)
     await limiter.acquire("7", 3)
     await queue.start("large", limiter.acquire("7", 3))
     await manual_clock.advance(1.5)  # one token is there, and the large cost waits for three
@@ -166,7 +166,7 @@ async def test_a_newcomer_stands_behind(
     assert queue.seen == [("large", 3.0), ("small0", 4.0), ("small1", 5.0), ("small2", 6.0)]
 
 
-async def lambda_async(key: int) -> None: ...
+async def nothing(key: int) -> None: ...
 
 
 async def test_a_key_that_waits_holds_up_no_other(
@@ -311,3 +311,31 @@ async def test_nobody_waits_in_a_queue_longer_than_said(
         await limiter.acquire()
     assert caught.value.retry_after == pytest.approx(5)
     assert (await limiter.peek()).reset == pytest.approx(5)  # nothing was taken
+
+
+async def test_a_newcomer_that_would_fit_stands_behind_all_the_same(
+    queue: Queue, manual_clock: ManualClock
+) -> None:
+    limiter = RateLimiter("x", FixedWindow("3/second"), key="key", on_limit="wait",
+                          clock=manual_clock)  # fmt: skip
+    decorated = limiter(nothing)
+    await decorated(7)
+    await decorated(7)
+    await queue.start("large", limiter.acquire("7", 2))
+    await queue.start("small", decorated(7))
+    assert queue.seen == []
+    await manual_clock.advance(2)
+    assert queue.order == ["large", "small"]
+
+
+async def test_a_loop_that_was_held_up_lets_nobody_overtake(
+    queue: Queue, manual_clock: ManualClock
+) -> None:
+    limiter = RateLimiter("x", TokenBucket(1, 5), key="key", on_limit="wait", clock=manual_clock)
+    decorated = limiter(nothing)
+    await limiter.acquire("7", 5)
+    await queue.start("first", limiter.acquire("7"))
+    await queue.start("second", limiter.acquire("7"))
+    manual_clock.tick(4)  # all at once: there is room for everybody, and nobody has moved yet
+    await queue.start("newcomer", decorated(7))
+    assert queue.order == ["first", "second", "newcomer"]
