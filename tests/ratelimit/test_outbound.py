@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -41,13 +42,20 @@ class Sender:
                 raise TooManyRequestsError(self.errors.pop(chat))
             self.out.append((chat, round(self.clock.monotonic(), 4)))
 
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
     def of(self, chat: int | str) -> list[float]:
         return [at for to, at in self.out if to == chat]
 
 
 @pytest.fixture
-def sender(manual_clock: ManualClock) -> Sender:
-    return Sender(telegram(clock=manual_clock), manual_clock)
+async def sender(manual_clock: ManualClock) -> AsyncIterator[Sender]:
+    sender = Sender(telegram(clock=manual_clock), manual_clock)
+    yield sender
+    await sender.end()
 
 
 async def test_a_chat_gets_one_a_second_in_order(sender: Sender, manual_clock: ManualClock) -> None:
