@@ -16,12 +16,10 @@ from mobius_infra.ratelimit._policy import Decision, Standing
 def headers(decision: Decision) -> dict[str, str]:
     """Return the header fields that tell a client of a decision.
 
-        async def handle(request):
-            try:
-                permit = await limiter.acquire(key)
-            except RateLimitedError as error:
-                return Response(status=429, headers=headers(error.decision))
-            return Response(headers=headers(permit.decision))
+        permit = await limiter.acquire(key)
+        return Response(headers=headers(permit.decision))
+
+    And of an error, `Response(status=429, headers=headers(error.decision))`.
 
     Args:
         decision: of a permit, an error, or a peek.
