@@ -2,7 +2,7 @@
 
 from mobius_infra.ratelimit._address import ByAddress
 from mobius_infra.ratelimit._errors import CostAboveLimitError, RateLimitedError
-from mobius_infra.ratelimit._events import LimiterDegraded, LimiterRestored
+from mobius_infra.ratelimit._events import LimiterDegraded, LimiterRestored, OutboundPaused
 from mobius_infra.ratelimit._headers import headers
 from mobius_infra.ratelimit._lease import PermitLease
 from mobius_infra.ratelimit._limiter import RateLimiter
@@ -35,6 +35,7 @@ __all__ = [
     "LimiterDegraded",
     "LimiterRestored",
     "Outbound",
+    "OutboundPaused",
     "OutboundStats",
     "Permit",
     "PermitLease",

@@ -1,4 +1,4 @@
-"""What a limiter tells its listeners: where its state is kept has changed."""
+"""What limiters tell their listeners."""
 
 from dataclasses import dataclass
 
@@ -25,3 +25,16 @@ class LimiterRestored(Event):
     """
 
     down_for: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundPaused(Event):
+    """An upstream asked for a pause.
+
+    Attributes:
+        chat: whose messages wait; None: everybody's.
+        seconds: how long.
+    """
+
+    chat: str | None
+    seconds: float

@@ -22,6 +22,7 @@ from mobius_infra.core import (
     require,
 )
 from mobius_infra.ratelimit._errors import RateLimitedError
+from mobius_infra.ratelimit._events import OutboundPaused
 from mobius_infra.ratelimit._limiter import RateLimiter
 from mobius_infra.ratelimit._limits import Limits, SlidingWindowLog, parse_limits
 from mobius_infra.ratelimit._line import Lines
@@ -62,6 +63,9 @@ class Outbound:
         max_waiting: messages of one chat that wait at most.
         backend: keeps the limits for several processes that send for the same bot.
         clock: measures waits and pauses.
+
+    Attributes:
+        events: emits `OutboundPaused`.
     """
 
     __slots__ = (
@@ -173,13 +177,15 @@ class Outbound:
         require(0 < seconds < float("inf"), "seconds", seconds, "a positive number of seconds")
         until = self._clock.monotonic() + seconds
         self._pauses["all" if chat is None else "chat"] += 1
-        if chat is None:
+        key = None if chat is None else str(chat)
+        at = self._clock.time()
+        self.events.emit(OutboundPaused(source=self.name, at=at, chat=key, seconds=seconds))
+        if key is None:
             self._all_until = max(self._all_until, until)
             return
-        ended = self._paused.keys() - self._now_paused()
-        for key in ended:
-            del self._paused[key]
-        self._paused[str(chat)] = max(self._paused.get(str(chat), 0.0), until)
+        for ended in self._paused.keys() - self._now_paused():
+            del self._paused[ended]
+        self._paused[key] = max(self._paused.get(key, 0.0), until)
 
     def _now_paused(self) -> set[str]:
         now = self._clock.monotonic()

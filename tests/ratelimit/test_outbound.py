@@ -139,6 +139,8 @@ async def test_a_second_one_for_another_chat_pauses_everybody(
 
 
 async def test_pauses_can_be_told(sender: Sender, manual_clock: ManualClock) -> None:
+    heard: list[Any] = []
+    sender.limits.events.subscribe(heard.append)
     sender.start(7, times=2)
     await manual_clock.advance(0.5)
     sender.limits.pause(10)
@@ -148,6 +150,7 @@ async def test_pauses_can_be_told(sender: Sender, manual_clock: ManualClock) -> 
     await manual_clock.advance(20)
     assert sender.of(7) == pytest.approx([0, 10.5], abs=1e-3)
     assert sender.of(8) == pytest.approx([10.5], abs=1e-3)
+    assert [(event.chat, event.seconds) for event in heard] == [(None, 10), (None, 3), ("8", 2)]
     for seconds in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ConfigurationError, match="seconds"):
             sender.limits.pause(seconds)
