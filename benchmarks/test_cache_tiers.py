@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from mobius_infra.cache import BackendTier, Cache
-from mobius_infra.core import open_backend
+from mobius_infra.core import Codec, open_backend
 from tests.servers.redis import RedisServer
 
 CALLS = 1_000
 # One after the other: tasks that ask for the same key at the same time would be one read.
-KEYS = itertools.cycle([f"coin{number}" for number in range(50)])
+COINS = [f"coin{number}" for number in range(50)]
+KEYS = itertools.cycle(COINS)
 VALUE = {"coin": "btc", "usd": 67_000.5, "at": 1_700_000_000.0}
 
 
@@ -52,12 +53,28 @@ class _Redis:
 
     tasks: int
 
+    @pytest.mark.parametrize("decoding", [False, True], ids=["plain", "and_decode"])
     def test_backend_get(
-        self, server: RedisServer, benchmark: Any, loop: asyncio.AbstractEventLoop
+        self,
+        server: RedisServer,
+        benchmark: Any,
+        loop: asyncio.AbstractEventLoop,
+        decoding: bool,
     ) -> None:
-        backend = open_backend(server.url)
-        loop.run_until_complete(backend.set("k", b"x" * 120))
-        run(benchmark, loop, lambda: backend.get("k"), self.tasks)
+        """The same keys and values as the cache has below, without any mark."""
+        backend, codec = open_backend(server.url), Codec(dict[str, Any])
+        names = [f"cache:c:1:value:{__name__}.load:s{len(coin)}:{coin}" for coin in COINS]
+        value = codec.encode(VALUE)
+        loop.run_until_complete(backend.set_many(dict.fromkeys(names, value)))
+        cycle = itertools.cycle(names)
+
+        async def get_and_decode() -> object:
+            data = await backend.get(next(cycle))
+            return codec.decode(data or b"")
+
+        get = get_and_decode if decoding else lambda: backend.get(next(cycle))
+        run(benchmark, loop, get, self.tasks)
+        loop.run_until_complete(backend.delete(*names))
         loop.run_until_complete(backend.close())
 
     def test_mobius_infra(

@@ -151,8 +151,16 @@ class Backplane:
                 for event in self._waiting.get(rest[0], ()):
                     event.set()
             elif kind == "invalid" and sender != self._me:
-                keys, tags, prefixes, everything = rest
+                *names, everything = rest
+                keys, tags, prefixes = ([*map(_text, each)] for each in names)
                 self.heard += 1
-                self._apply(Invalidation(tuple(keys), tuple(tags), tuple(prefixes), everything))
-        except (ValueError, TypeError, IndexError):
+                what = Invalidation(tuple(keys), tuple(tags), tuple(prefixes), everything is True)
+                self._apply(what)
+        except (ValueError, TypeError, IndexError, OverflowError, RecursionError):
             self.failed += 1  # foreign: nothing of ours
+
+
+def _text(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(name)
+    return name

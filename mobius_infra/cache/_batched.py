@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar, get_args, get_type_hints
 
 from mobius_infra.cache._decorator import name_of
 from mobius_infra.cache._engine import Engine
-from mobius_infra.cache._entry import MISSING, Failure, Recipe, Ttl
+from mobius_infra.cache._entry import MISSING, Failure, Recipe, Terms, Ttl
 from mobius_infra.cache._flight import own_instance
 from mobius_infra.cache._keys import bounded, encode_key
 from mobius_infra.cache._owed import Invalidation
@@ -51,6 +51,8 @@ class _Load(Generic[K, V]):
 
     async def serve(self, engine: Engine, recipe: Recipe, key: K) -> Any:
         """Return the value of one key, or `MISSING`."""
+        if engine.joinable(recipe) is not None:
+            self._decide(key)  # someone loads it already: it is waited for, not loaded again
         try:
             return await engine.serve(recipe)
         finally:
@@ -58,6 +60,8 @@ class _Load(Generic[K, V]):
 
     async def ask(self, key: K) -> Any:
         """Load one key, together with the others."""
+        if self._task is not None:  # too late for that one: whoever loaded it before gave up
+            return (await self._func([key])).get(key, MISSING)
         self._asked.append(key)
         self._waiting += 1
         self._decide(key)
@@ -110,13 +114,14 @@ class BatchedDecorator:
         def worth_keeping(value: Any) -> bool:
             return value is not MISSING and (self._when is None or self._when(value))
 
+        terms = Terms(codec, self._ttl, worth_keeping, alone=True)
+
         def key_of(item: K) -> str:
-            return bounded(prefix + encode_key(item))
+            return prefix + bounded(encode_key(item))
 
         def recipe(item: K, load: _Load[K, V]) -> Recipe:
             tags = tuple(tag.format(item) for tag in self._tags)
-            key, when = key_of(item), worth_keeping
-            return Recipe(key, lambda: load.ask(item), self._ttl, tags, codec, when, alone=True)
+            return Recipe(key_of(item), lambda: load.ask(item), tags, terms)
 
         @wraps(func)
         async def wrapper(keys: Iterable[K], /) -> dict[K, V]:
@@ -130,9 +135,7 @@ class BatchedDecorator:
                 else:
                     found[item] = value
             if missing:
-                # Those that someone loads already are waited for, not loaded again.
-                mine = [item for item in missing if key_of(item) not in engine.flights]
-                load = _Load(func, mine)
+                load = _Load(func, missing)
                 values = await asyncio.gather(
                     *(load.serve(engine, recipe(item, load), item) for item in missing)
                 )

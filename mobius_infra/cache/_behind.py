@@ -86,6 +86,11 @@ class Behind:
         for key in what.keys:
             self.pending.pop(key, None)
 
+    def newest(self, key: str, stored: bytes | None) -> bytes | None:
+        """Return the value of `key`: the one that waits, or else the one that is stored."""
+        write = self.pending.get(key)
+        return stored if write is None else write.data
+
     async def close(self) -> None:
         """Write all that waits; what the backend does not take is lost, and counted."""
         if self._task is not None:

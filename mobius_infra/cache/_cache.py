@@ -10,10 +10,10 @@ from mobius_infra.cache._backplane import Backplane
 from mobius_infra.cache._batched import BatchedDecorator
 from mobius_infra.cache._decorator import CachedDecorator
 from mobius_infra.cache._engine import Engine
-from mobius_infra.cache._entry import FOREVER, MISSING, Loader, Recipe, Ttl
+from mobius_infra.cache._entry import FOREVER, MISSING, Loader, Recipe, Terms, Ttl
 from mobius_infra.cache._fleet import Turns
 from mobius_infra.cache._history import Point, draw
-from mobius_infra.cache._keys import bounded
+from mobius_infra.cache._keys import bounded, tag_name
 from mobius_infra.cache._memory import MemoryTier
 from mobius_infra.cache._owed import Invalidation
 from mobius_infra.cache._predict import Prediction
@@ -286,6 +286,7 @@ class Cache:
         await self._engine.invalidate(Invalidation(keys=(recipe.key,)))
         began = [await tier.began() for tier in self._lower]
         life = self._engine.store.life_of(value, ttl, 0.0)
+        self._engine.supersede(recipe.key)  # a load that began meanwhile may have an older one
         await self._engine.store.keep(
             recipe, value, life, self._engine.store.marks.sequence, began, 0.0
         )
@@ -307,7 +308,7 @@ class Cache:
 
     async def invalidate_tags(self, *tags: str) -> None:
         """Make every value with one of `tags` invalid, in every tier; costs nothing per value."""
-        await self._engine.invalidate(Invalidation(tags=tags))
+        await self._engine.invalidate(Invalidation(tags=tuple(map(tag_name, tags))))
 
     async def invalidate_prefix(self, prefix: str) -> None:
         """Make every value invalid whose key begins with `prefix`, in every tier.
@@ -360,7 +361,7 @@ class Cache:
     ) -> Recipe:
         if ttl is not None:
             check_ttl(ttl)
-        return Recipe(bounded(key), loader or _nothing, ttl, tuple(tags), self._codec)
+        return Recipe(bounded(key), loader or _nothing, tuple(tags), Terms(self._codec, ttl))
 
 
 async def _nothing() -> None:

@@ -48,13 +48,17 @@ class Index:
     def __init__(self, memory: MemoryTier) -> None:
         self.entries: dict[Hashable, Entry] = {}
         self._memory = memory
+        self._kinds: dict[tuple[type, ...], tuple[type, ...]] = {}  # one for all alike
 
     def link(self, key: str, alias: Hashable, kinds: tuple[type, ...]) -> None:
         """Let what is held under `key` be found by `alias`, if it is safe to."""
+        entry = self._memory.entries.get(key)
+        if entry is None or entry.index is not None:  # gone, or linked by another who waited
+            return
         if all(kind in _PLAIN for kind in kinds):
-            entry = self._memory.entries.get(key)
-            if entry is not None:
-                self._memory.link(entry, self.entries, alias, kinds)
+            entry.index, entry.alias = self.entries, alias
+            entry.kinds = self._kinds.setdefault(kinds, kinds)
+            self.entries[alias] = entry
 
 
 def fields_of(

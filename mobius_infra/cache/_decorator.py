@@ -17,8 +17,8 @@ from typing import (
 
 from mobius_infra.cache._call import Index, fields_of, make_wrapper
 from mobius_infra.cache._engine import Engine
-from mobius_infra.cache._entry import MISSING, Recipe, Ttl
-from mobius_infra.cache._keys import KeyFunction, key_function
+from mobius_infra.cache._entry import MISSING, Recipe, Terms, Ttl
+from mobius_infra.cache._keys import key_function
 from mobius_infra.cache._owed import Invalidation
 from mobius_infra.core import Clock, Codec, compile_key, decorate
 
@@ -115,16 +115,13 @@ class CachedDecorator:
         key_of = key_function(prefix, self._key, func)
         tags_of = self._tags_of(func)
         codec: Codec[Any] = Codec(self._type_of(func), **self._codec_options)
+        terms = Terms(codec, self._ttl, self._when)
 
-        def recipe(key: str, *args: P.args, **kwargs: P.kwargs) -> Recipe:
-            tags = tags_of(*args, **kwargs)
-            return Recipe(key, lambda: func(*args, **kwargs), self._ttl, tags, codec, self._when)
+        def recipe(*args: P.args, **kwargs: P.kwargs) -> Recipe:
+            key, tags = key_of(*args, **kwargs), tags_of(*args, **kwargs)
+            return Recipe(key, lambda: func(*args, **kwargs), tags, terms)
 
-        async def serve(*args: P.args, **kwargs: P.kwargs) -> R:
-            value: R = await engine.serve(recipe(key_of(*args, **kwargs), *args, **kwargs))
-            return value
-
-        wrapper = self._wrapper(func, key_of, recipe, serve)
+        wrapper = self._wrapper(func, recipe)
         if self._copies:
             wrapper = _copying(wrapper)
         wrapper = wraps(func)(wrapper)
@@ -137,11 +134,11 @@ class CachedDecorator:
 
         async def refresh(*args: P.args, **kwargs: P.kwargs) -> R:
             await invalidate(*args, **kwargs)
-            value: R = await engine.load(recipe(key_of(*args, **kwargs), *args, **kwargs))
+            value: R = await engine.load(recipe(*args, **kwargs))
             return value
 
         async def peek(*args: P.args, **kwargs: P.kwargs) -> R | None:
-            found = await engine.store.peek(recipe(key_of(*args, **kwargs), *args, **kwargs))
+            found = await engine.store.peek(recipe(*args, **kwargs))
             return None if found is MISSING else cast("R", found)
 
         vars(wrapper).update(
@@ -152,36 +149,34 @@ class CachedDecorator:
 
     # Any: the wrapper's signature is put back by `wraps` and the cast above.
     def _wrapper(
-        self,
-        func: Callable[..., Any],
-        key_of: KeyFunction,
-        recipe: Callable[..., Recipe],
-        serve: Callable[..., Coroutine[Any, Any, Any]],
+        self, func: Callable[..., Any], recipe: Callable[..., Recipe]
     ) -> Callable[..., Any]:
-        engine = self._engine
+        engine, memory = self._engine, self._engine.store.memory
+        # Where memory holds nothing, there is no need to look there.
+        serve = engine.serve if memory.max_entries else engine.load
+
+        async def plain(*args: Any, **kwargs: Any) -> Any:
+            return await serve(recipe(*args, **kwargs))
+
         signature = inspect.signature(func)
         fields = fields_of(self._key, signature)
-        if fields is None:
-
-            async def plain(*args: Any, **kwargs: Any) -> Any:
-                return await serve(*args, **kwargs)
-
+        if fields is None or not memory.max_entries:
             return plain
-        index = Index(engine.store.memory)
+        index = Index(memory)
 
         async def missed(
             alias: Hashable, kinds: tuple[type, ...], *args: Any, **kwargs: Any
         ) -> Any:
-            key = key_of(*args, **kwargs)
-            value = await engine.serve(recipe(key, *args, **kwargs))
-            index.link(key, alias, kinds)
+            made = recipe(*args, **kwargs)
+            value = await serve(made)
+            index.link(made.key, alias, kinds)
             return value
 
         return make_wrapper(
             signature,
             fields,
             index,
-            engine.store.memory,
+            memory,
             engine.store.marks,
             self._clock.monotonic,
             missed,

@@ -7,21 +7,19 @@ from typing import Any, NamedTuple
 from mobius_infra.cache._backplane import Backplane
 from mobius_infra.cache._entry import MISSING, Failure, Life, Recipe
 from mobius_infra.cache._fleet import Turns, release
-from mobius_infra.cache._flight import Flight, own_instance, without_frames
+from mobius_infra.cache._flight import Flight, Old, own_instance, without_frames
 from mobius_infra.cache._history import History
 from mobius_infra.cache._owed import Invalidation
 from mobius_infra.cache._predict import Prediction, Predictor
+from mobius_infra.cache._record import Found
 from mobius_infra.cache._store import Store
-from mobius_infra.cache._tier import Found
 from mobius_infra.core import Clock, ConfigurationError
 
 
 class Looked(NamedTuple):
-    """What a look into the lower tiers has brought, and when it began."""
+    """What a look into the lower tiers has brought."""
 
     found: Found | None
-    asked_at: float
-    sequence: int
 
 
 class Engine:
@@ -44,6 +42,8 @@ class Engine:
         self._clock = store.clock
         self.history = History(self._asked, store.clock)
         self._jobs: list[asyncio.Task[None]] = []
+        # Who may wait for so long only needs a task beside it from the beginning.
+        self._looks_first = bool(store.lower) and store.freshness.soft_timeout is None
         self._under_way: set[Flight] = set()  # those that were superseded too
 
     def _asked(self) -> tuple[int, int]:
@@ -74,20 +74,49 @@ class Engine:
         if self.backplane is not None and not self.backplane.running:
             raise ConfigurationError("backplane", self.name, "used inside `async with` the cache")
         key = recipe.key
-        value = self.store.to_revalidate(key)
-        if value is not MISSING:
-            self.store.counts.revalidated += 1
-            if key not in self.flights:
-                self.refresh_behind(recipe)
-            return value
-        flight = self.flights.get(key)
-        if flight is None or flight.abandoned:
-            if self.store.lower and self._freshness.soft_timeout is None:
-                return await self._lead(recipe)
-            flight = self._start(recipe)
+        if self._freshness.revalidate_for:
+            value = self.store.to_revalidate(key)
+            if value is not MISSING:
+                self.store.counts.revalidated += 1
+                if key not in self.flights:
+                    self.refresh_behind(recipe)
+                return value
+        flight = self.joinable(recipe)
+        if flight is not None:
+            return await self._wait(flight)
+        if not self._looks_first:
+            return await self._wait(self._start(recipe))
+        # Look into the lower tiers for all who ask; only if that is in vain, start a task.
+        flight = self._flight(key)
+        try:
+            found = await self.store.find(recipe, flight.sequence, keep=flight.storable)
+        except BaseException:
+            self._hand_over(flight, recipe)
+            raise
+        if found is not None and found.fresh_for > 0:
+            if flight.awaited:
+                flight.answer(found.value)
+            self._leave(flight)
+            return found.value
+        self._launch(flight, recipe, looked=Looked(found))
+        return await flight.join(self.name)
+
+    def _wait(self, flight: Flight) -> Coroutine[Any, Any, Any]:
         if self._freshness.soft_timeout is None:
-            return await flight.join(self.name)
-        return await self._patiently(flight, self._freshness.soft_timeout)
+            return flight.join(self.name)
+        return self._patiently(flight, self._freshness.soft_timeout)
+
+    def joinable(self, recipe: Recipe) -> Flight | None:
+        """Return the load under way that may answer who asks now, if there is one.
+
+        What began before something that covers it was invalidated is only for those who wait;
+        also what began so long ago that such an invalidation may have gone unheard.
+        """
+        flight = self.flights.get(recipe.key)
+        if flight is None or flight.abandoned:
+            return None
+        trusted = self.store.trusted(recipe, flight.sequence, flight.asked_at)
+        return flight if trusted else None
 
     def refresh_behind(
         self, recipe: Recipe, *, anew: bool = False, foreseen: bool = False
@@ -95,33 +124,26 @@ class Engine:
         """Find or load a value while what there is goes on to serve; `anew`: only load."""
         return self._start(recipe, behind=True, anew=anew, foreseen=foreseen)
 
-    async def _lead(self, recipe: Recipe) -> Any:
-        """Look into the lower tiers for all who ask; only if that is in vain, start a load."""
-        key, asked_at, sequence = recipe.key, self._clock.monotonic(), self.store.marks.sequence
-        flight = self.flights[key] = Flight(key)
-        try:
-            found = await self.store.find(recipe, sequence, keep=flight.storable)
-        except BaseException:
-            if flight.awaited:  # those who wait by now get a load of their own
-                self._launch(flight, recipe)
-            else:
-                self._leave(flight)
-            raise
-        if found is not None and found.life.fresh_for > 0:
-            flight.answer(found.value)
+    def _hand_over(self, flight: Flight, recipe: Recipe) -> None:
+        """Give those who wait by now a load of their own."""
+        if flight.awaited:
+            self._launch(flight, recipe)
+        else:
             self._leave(flight)
-            return found.value
-        self._launch(flight, recipe, looked=Looked(found, asked_at, sequence))
-        return await flight.join(self.name)
 
     def _leave(self, flight: Flight) -> None:
         if self.flights.get(flight.key) is flight:
             del self.flights[flight.key]
 
+    def _flight(self, key: str, *, behind: bool = False) -> Flight:
+        sequence, now = self.store.marks.sequence, self._clock.monotonic()
+        flight = self.flights[key] = Flight(key, sequence, now, behind=behind)
+        return flight
+
     def _start(
         self, recipe: Recipe, *, behind: bool = False, anew: bool = False, foreseen: bool = False
     ) -> Flight:
-        flight = self.flights[recipe.key] = Flight(recipe.key, behind=behind)
+        flight = self._flight(recipe.key, behind=behind)
         self._launch(flight, recipe, anew=anew, foreseen=foreseen)
         return flight
 
@@ -135,11 +157,11 @@ class Engine:
         looked: Looked | None = None,
     ) -> None:
         async def fill(flight: Flight) -> Any:
-            sequence = self.store.marks.sequence if looked is None else looked.sequence
             try:
-                if not anew and await self._found(flight, recipe, sequence, looked):
-                    return flight.in_need
-                return await self._fill(flight, recipe, sequence, foreseen=foreseen)
+                found = None if anew else await self._found(flight, recipe, looked)
+                if found is not None:
+                    return found.value
+                return await self._fill(flight, recipe, foreseen=foreseen)
             finally:
                 self._under_way.discard(flight)
                 self._leave(flight)
@@ -167,53 +189,56 @@ class Engine:
 
     # Loading.
 
-    async def _found(
-        self, flight: Flight, recipe: Recipe, sequence: int, looked: Looked | None
-    ) -> bool:
-        """Look into the lower tiers, unless that has been done; say whether a load is spared.
+    async def _found(self, flight: Flight, recipe: Recipe, looked: Looked | None) -> Found | None:
+        """Look into the lower tiers, unless that has been done; return what spares a load.
 
-        What was found is left with the flight, also where it is old and serves only in need.
+        What is old is left with the flight, and serves only in need.
         """
         if looked is None:
-            asked_at = self._clock.monotonic()
-            looked = Looked(
-                await self.store.find(recipe, sequence, keep=flight.storable), asked_at, sequence
-            )
-        found = looked.found
-        if found is None or flight.invalidated:
-            return False
-        flight.in_need = found.value
-        if found.life.fresh_for > 0:
-            return True
-        if -found.life.fresh_for < self._freshness.revalidate_for:
+            found = await self.store.find(recipe, flight.sequence, keep=flight.storable)
+        else:
+            found = looked.found
+        # Since the tiers were asked, it may have been made invalid.
+        if found is None or not self._valid(flight, found.record.tags):
+            return None
+        if found.fresh_for > 0:
+            return found
+        until = self._clock.monotonic() + found.fresh_for + found.life.stale_for
+        flight.old = Old(found.value, found.record.tags, until)
+        if -found.fresh_for < self._freshness.revalidate_for:
             self.store.counts.revalidated += 1
             self.store.remember(
-                recipe.key, found.value, found.life, found.tags, sequence, asked_at=looked.asked_at
+                recipe.key,
+                found.value,
+                found.life,
+                found.record.tags,
+                flight.sequence,
+                asked_at=flight.asked_at,
             )
             flight.behind = True
             flight.answer(found.value)
-        return False
+        return None
 
-    async def _fill(self, flight: Flight, recipe: Recipe, sequence: int, *, foreseen: bool) -> Any:
-        if self.turns is None or recipe.alone:
-            return await self._load(flight, recipe, sequence, foreseen=foreseen)
+    async def _fill(self, flight: Flight, recipe: Recipe, *, foreseen: bool) -> Any:
+        if self.turns is None or recipe.terms.alone:
+            return await self._load(flight, recipe, foreseen=foreseen)
 
         async def find() -> Found | None:
-            found = await self.store.find(recipe, sequence, keep=flight.storable)
-            return found if found is not None and found.life.fresh_for > 0 else None
+            found = await self.store.find(recipe, flight.sequence, keep=flight.storable)
+            return found if found is not None and found.fresh_for > 0 else None
 
         lease, found = await self.turns.take(recipe.key, find)
         if found is not None:
             return found.value
         try:
-            return await self._load(flight, recipe, sequence, foreseen=foreseen)
+            return await self._load(flight, recipe, foreseen=foreseen)
         finally:
             if lease is not None:
                 await release(lease)
                 if self.backplane is not None:
                     await self.backplane.tell_stored(recipe.key)
 
-    async def _load(self, flight: Flight, recipe: Recipe, sequence: int, *, foreseen: bool) -> Any:
+    async def _load(self, flight: Flight, recipe: Recipe, *, foreseen: bool) -> Any:
         key, counts = recipe.key, self.store.counts
         if not foreseen:
             counts.misses += 1
@@ -228,40 +253,56 @@ class Engine:
         except Exception as error:
             counts.load_errors += 1
             value = self._old_value(flight)
-            if value is not MISSING and not flight.invalidated:
+            if value is not MISSING:
                 counts.stale += 1
                 return value
-            if self._freshness.error_ttl > 0 and self._may_keep(flight, recipe, sequence):
+            if self._freshness.error_ttl > 0 and self._may_keep(flight, recipe):
                 life = Life(self._freshness.error_ttl, 0.0)
                 self.store.remember(
                     key,
                     Failure(without_frames(error)),
                     life,
                     recipe.tags,
-                    sequence,
+                    flight.sequence,
                     asked_at=started,
                 )
             raise
         took = self._clock.monotonic() - started
         counts.loads += 1
         counts.load_seconds += took
-        if self._may_keep(flight, recipe, sequence) and (recipe.when is None or recipe.when(value)):
-            life = self.store.life_of(value, recipe.ttl, took)
+        if self._may_keep(flight, recipe) and (
+            recipe.terms.when is None or recipe.terms.when(value)
+        ):
+            life = self.store.life_of(value, recipe.terms.ttl, took)
             if life.fresh_for + life.stale_for > 0:
                 # Longer than the lease: another may have loaded meanwhile, what it has is newer.
                 late = self.turns is not None and took >= self.turns.ttl
                 await self.store.keep(
-                    recipe, value, life, sequence, began, took, foreseen=foreseen, if_newer=late
+                    recipe,
+                    value,
+                    life,
+                    flight.sequence,
+                    began,
+                    took,
+                    foreseen=foreseen,
+                    if_newer=late,
                 )
         return value
 
-    def _may_keep(self, flight: Flight, recipe: Recipe, sequence: int) -> bool:
-        return not flight.invalidated and self.store.marks.since(recipe.key, recipe.tags, sequence)
+    def _valid(self, flight: Flight, tags: tuple[str, ...]) -> bool:
+        """Say whether nothing that covers the flight's key or `tags` was invalidated meanwhile."""
+        marks = self.store.marks
+        return not flight.invalidated and marks.since(flight.key, tags, flight.sequence)
+
+    def _may_keep(self, flight: Flight, recipe: Recipe) -> bool:
+        return flight.storable() and self._valid(flight, recipe.tags)
 
     def _old_value(self, flight: Flight) -> Any:
         """Return what may serve if a load fails or takes too long; or `MISSING`."""
-        held = self.store.in_need(flight.key)
-        return flight.in_need if held is MISSING else held
+        held, old = self.store.in_need(flight.key), flight.old
+        if held is not MISSING or old is None or old.until <= self._clock.monotonic():
+            return held
+        return old.value if self._valid(flight, old.tags) else MISSING
 
     # Invalidation.
 
@@ -270,22 +311,20 @@ class Engine:
         flight = self.flights.pop(key, None)
         if flight is not None:
             flight.invalidated = True
-            flight.in_need = MISSING
 
     def forget(self, what: Invalidation) -> None:
         """Make values invalid in this process."""
         self.store.forget(what)
         for key in what.keys:
             self.supersede(key)
-        if what.tags or what.prefixes or what.everything:
-            for flight in self.flights.values():
-                flight.in_need = MISSING
 
     async def invalidate(self, what: Invalidation) -> None:
         """Make values invalid here, in the lower tiers, and in the memory of other processes."""
         self.forget(what)
+        for tier in self.store.lower:  # all of them, before whoever asked may be cancelled
+            tier.owe(what)
         for tier in self.store.lower:
-            await tier.invalidate(what)
+            await tier.settle()
         if self.backplane is not None:
             await self.backplane.tell(what)
 
@@ -330,7 +369,10 @@ class Engine:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         self._jobs.clear()
-        flights = [flight for flight in self._under_way if flight.behind]
+        # Who waits for a load still gets its value: it is no longer behind, and ends with them.
+        flights = [flight for flight in self._under_way if flight.behind and not flight.awaited]
+        for flight in self._under_way:
+            flight.behind = False
         await asyncio.gather(*(flight.cancel() for flight in flights))
         if self.backplane is not None:
             await self.backplane.close()

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mobius_infra.cache._keys import tag_name
 from mobius_infra.core import Codec
 
 # Any, in this module: whatever is cached.
@@ -38,8 +39,6 @@ class Entry:
         tags: what invalidates it.
         sequence: of the cache's marks, when its load began.
         visited: it was read since the policy was told last.
-        foreseen: it was loaded by prediction and has not been asked for yet.
-        weight: in bytes, where these are bounded.
         index: where a decorated function finds it by its arguments, without making a key.
         alias: the arguments, in that index.
         kinds: the types of those arguments: `1`, `True` and `1.0` are equal, and not the same.
@@ -47,7 +46,6 @@ class Entry:
 
     __slots__ = (
         "alias",
-        "foreseen",
         "fresh_until",
         "idle_until",
         "index",
@@ -59,7 +57,6 @@ class Entry:
         "until",
         "value",
         "visited",
-        "weight",
     )
 
     def __init__(self, key: str) -> None:
@@ -69,8 +66,6 @@ class Entry:
         self.tags: tuple[str, ...] = ()
         self.sequence = 0
         self.visited = False
-        self.foreseen = False
-        self.weight = 0
         self.index: dict[Hashable, Entry] | None = None
         self.alias: Hashable = None
         self.kinds: Any = None
@@ -91,6 +86,23 @@ class Life:
     early_for: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all values of one function are kept under.
+
+    Attributes:
+        codec: writes and reads them.
+        ttl: seconds that one is fresh, or a function of the value; the cache's if None.
+        when: whether a value is worth keeping; None: each is.
+        alone: they are loaded many at a time, and wait for no other process.
+    """
+
+    codec: Codec[Any]
+    ttl: Ttl | None = None
+    when: Callable[[Any], bool] | None = None
+    alone: bool = False
+
+
 @dataclass(slots=True)
 class Recipe:
     """All that it takes to load a value and to keep it.
@@ -98,17 +110,15 @@ class Recipe:
     Attributes:
         key: under which it is held.
         call: loads it.
-        ttl: seconds that it is fresh, or a function of the value; the cache's if None.
         tags: what invalidates it.
-        codec: writes and reads it.
-        when: whether a value is worth keeping; None: each is.
-        alone: it is part of a load of many, and waits for no other process.
+        terms: what else all of its kind have in common.
     """
 
     key: str
     call: Loader
-    ttl: Ttl | None
     tags: tuple[str, ...]
-    codec: Codec[Any]
-    when: Callable[[Any], bool] | None = None
-    alone: bool = False
+    terms: Terms
+
+    def __post_init__(self) -> None:
+        if self.tags:
+            self.tags = tuple(map(tag_name, self.tags))

@@ -61,7 +61,11 @@ class Turns:
                 return None, None
             if lease is not None:
                 # Between our look and the lease, another may have stored it and given it back.
-                found = await find()
+                try:
+                    found = await find()
+                except BaseException:  # whoever asked was cancelled, say
+                    await release(lease)
+                    raise
                 if found is None:
                     return lease, None
                 await release(lease)

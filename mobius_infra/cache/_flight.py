@@ -10,14 +10,27 @@ import asyncio
 import copy
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
-from mobius_infra.cache._entry import MISSING
 from mobius_infra.cache._errors import CacheCycleError
 
 # The load on whose behalf the present task runs, if any: it tells a loader that asks for more
 # from any other caller, so that waiting in a circle is seen before it begins.
 _current: ContextVar["Flight | None"] = ContextVar("mobius_infra.cache.flight", default=None)
+
+
+class Old(NamedTuple):
+    """A value that has ended, and may serve those who can't wait.
+
+    Attributes:
+        value: the value.
+        tags: what invalidates it.
+        until: it may serve until then.
+    """
+
+    value: Any  # Any: whatever was stored
+    tags: tuple[str, ...]
+    until: float
 
 
 class Flight:
@@ -28,18 +41,22 @@ class Flight:
         "_task",
         "_waiters",
         "abandoned",
+        "asked_at",
         "behind",
-        "in_need",
         "invalidated",
         "key",
+        "old",
+        "sequence",
         "waits_for",
     )
 
     # Any, in this class: whatever the loader returns.
-    def __init__(self, key: str, *, behind: bool = False) -> None:
+    def __init__(self, key: str, sequence: int, asked_at: float, *, behind: bool = False) -> None:
         self.key = key
+        self.sequence = sequence  # of the cache's marks, when it began
+        self.asked_at = asked_at  # when that was
         self.behind = behind  # it goes on although nobody waits
-        self.in_need: Any = MISSING  # an old value that serves those who can't wait
+        self.old: Old | None = None
         self.invalidated = False  # its result is for those who wait, and not to be stored
         self.abandoned = False  # nobody waits any more, and it is being cancelled
         self.waits_for: list[Flight] = []
@@ -56,7 +73,7 @@ class Flight:
 
     def storable(self) -> bool:
         """Say whether its result may still be stored."""
-        return not self.invalidated
+        return not self.invalidated and not self.abandoned
 
     def start(self, load: Callable[["Flight"], Awaitable[Any]]) -> None:
         """Load in a task of its own."""

@@ -92,11 +92,29 @@ _PLAIN: dict[type, Callable[[object], str]] = {
 
 
 def bounded(key: str) -> str:
-    """Return `key`, or its hash behind its beginning if it is long."""
-    if len(key) <= MAX_LENGTH:
+    """Return `key`, or its hash behind its beginning if it is long or no valid text."""
+    if len(key) <= MAX_LENGTH and (key.isascii() or _encodes(key)):
         return key
+    return _hashed(key)
+
+
+def tag_name(tag: str) -> str:
+    """Return what stands for `tag` wherever tags are kept, bounded like a key."""
+    return bounded(tag) if tag and "\0" not in tag else _hashed(tag)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
+def _hashed(key: str) -> str:
     digest = blake2b(key.encode(errors="surrogatepass"), digest_size=20).hexdigest()
-    return f"{key[:40].encode(errors='replace').decode()}#{digest}"
+    beginning = key[:40].partition("\0")[0]
+    return f"{beginning.encode(errors='replace').decode()}#{digest}"
 
 
 def key_function(
@@ -114,13 +132,14 @@ def key_function(
     """
     if template is not None:
         own = compile_key(template, func)
-        return lambda *args, **kwargs: bounded(prefix + own(*args, **kwargs))
+        return lambda *args, **kwargs: prefix + bounded(own(*args, **kwargs))
     signature = inspect.signature(func)
 
     def of_all(*args: object, **kwargs: object) -> str:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return bounded(f"{prefix}{','.join(encode_key(each) for each in bound.arguments.values())}")
+        rest = ",".join(encode_key(each) for each in bound.arguments.values())
+        return prefix + bounded(rest)  # whoever forgets by prefix finds all of it
 
     parameters = list(signature.parameters.values())
     single = len(parameters) == 1 and parameters[0].kind in (
@@ -135,7 +154,7 @@ def key_function(
             value = args[0]
             if type(value) is int:
                 return f"{prefix}i{value}"
-            if type(value) is str and len(value) < MAX_LENGTH // 2:
+            if type(value) is str and len(value) < MAX_LENGTH // 2 and value.isascii():
                 return f"{prefix}s{len(value)}:{value}"
         return of_all(*args, **kwargs)
 

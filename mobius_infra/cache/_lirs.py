@@ -13,9 +13,8 @@ the one that has had the most hits lately.
 from collections import OrderedDict
 from typing import Final
 
-_HOT, _COLD, _GONE = 0, 1, 2
-
 _SHARES: Final = (0.01, 0.3, 1.0)  # of the room, for the queue; all of it is LRU
+_STEPS: Final = 64  # in which the numbers of reads grow while as many are read as there is room for
 _RIVAL: Final = 256  # keys that a rival holds at most
 _FADING: Final = 0.9  # of the hits of a round that count in the next
 _LEAD: Final = 1.02  # by which a rival must be better to be followed
@@ -24,106 +23,103 @@ _LEAD: Final = 1.02  # by which a rival must be better to be followed
 class Lirs:
     """LIRS on keys.
 
-    `_stack` has keys by their last read, down to the hot key read longest ago: what lies lower
-    can't become hot. `_queue` has the resident keys that are not hot, by their last read. `_gone`
-    has those of the stack that were evicted and are remembered, by when they were.
+    The paper has one stack of all keys by their last read, down to the hot key that was read
+    longest ago: what lies lower can't become hot. Here each key has the number of its last read
+    instead, and is in the stack if that is later than the one of that hot key. Numbers grow in
+    steps, so that the keys of one step share one, and its memory.
+
+    `_hot` and `_queue` have the resident keys by their last read. `_gone` and `_gone_before` have
+    those that were evicted lately: whichever comes back while it is in the stack becomes hot.
     """
 
-    __slots__ = ("_capacity", "_gone", "_hot", "_most_hot", "_queue", "_share", "_stack")
+    __slots__ = (
+        "_capacity",
+        "_gone",
+        "_gone_before",
+        "_hot",
+        "_left",
+        "_most_hot",
+        "_now",
+        "_queue",
+        "_step",
+    )
 
     def __init__(self, capacity: int, share: float) -> None:
-        self._stack: OrderedDict[str, int] = OrderedDict()
-        self._queue: OrderedDict[str, None] = OrderedDict()
-        self._gone: OrderedDict[str, None] = OrderedDict()
-        self._hot = 0
+        self._hot: OrderedDict[str, int] = OrderedDict()
+        self._queue: OrderedDict[str, int] = OrderedDict()
+        self._gone: dict[str, int] = {}
+        self._gone_before: dict[str, int] = {}
         self._capacity = capacity
+        self._now = 1  # so that no number is nothing
+        self._step = self._left = max(1, capacity // _STEPS)
         self.give_queue(share)
 
     def give_queue(self, share: float) -> None:
         """Give the queue this share of the room."""
-        self._share = share
         self._most_hot = max(0, self._capacity - max(1, int(self._capacity * share)))
-        while self._hot > self._most_hot:
+        while len(self._hot) > self._most_hot:
             self._cool()
 
     def __contains__(self, key: str) -> bool:
-        return self._stack.get(key) == _HOT or key in self._queue
+        return key in self._hot or key in self._queue
 
     def __len__(self) -> int:
-        return self._hot + len(self._queue)
+        return len(self._hot) + len(self._queue)
 
     def touch(self, key: str) -> None:
-        stack = self._stack
-        state = stack.get(key)
-        if state == _HOT:
-            stack.move_to_end(key)
-            self._prune()
-        elif state == _COLD and self._most_hot:
-            stack.move_to_end(key)
+        self._tick()
+        if key in self._hot:
+            self._hot[key] = self._now
+            self._hot.move_to_end(key)
+        elif self._in_stack(self._queue[key]):
             del self._queue[key]
             self._heat(key)
         else:
+            self._queue[key] = self._now
             self._queue.move_to_end(key)
-            if self._most_hot:
-                stack[key] = _COLD
 
     def add(self, key: str) -> None:
-        if self._stack.get(key) == _GONE:
-            del self._gone[key]
-            self._stack.move_to_end(key)
+        self._tick()
+        read = self._gone.pop(key, None) or self._gone_before.pop(key, None)
+        there_is_room = len(self._hot) < self._most_hot and not self._queue
+        if there_is_room or (read is not None and self._in_stack(read)):
             self._heat(key)
-        elif self._hot < self._most_hot and not self._queue:
-            self._heat(key)  # there is room
         else:
-            if self._most_hot:
-                self._stack[key] = _COLD
-            self._queue[key] = None
+            self._queue[key] = self._now
 
     def victim(self) -> str:
         if not self._queue:
             self._cool()
-        key, _ = self._queue.popitem(last=False)
-        if key in self._stack:
-            self._stack[key] = _GONE
-            self._gone[key] = None
-            if len(self._gone) > 2 * self._capacity:
-                forgotten, _ = self._gone.popitem(last=False)
-                del self._stack[forgotten]
+        key, read = self._queue.popitem(last=False)
+        if self._in_stack(read):
+            self._gone[key] = read
+            if len(self._gone) >= self._capacity:
+                self._gone_before, self._gone = self._gone, {}
         return key
 
     def remove(self, key: str) -> None:
-        if key in self._queue:
-            del self._queue[key]
-            self._stack.pop(key, None)
-        elif self._stack.get(key) == _HOT:
-            del self._stack[key]
-            self._hot -= 1
-            self._prune()
+        if self._hot.pop(key, None) is None:
+            self._queue.pop(key, None)
+
+    def _tick(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._left = self._step
+            self._now += 1
+
+    def _in_stack(self, read: int) -> bool:
+        hot = self._hot
+        return self._most_hot > 0 and (not hot or read > hot[next(iter(hot))])
 
     def _heat(self, key: str) -> None:
-        self._stack[key] = _HOT
-        self._hot += 1
-        if self._hot > self._most_hot:
+        self._hot[key] = self._now
+        if len(self._hot) > self._most_hot:
             self._cool()
 
     def _cool(self) -> None:
         """Move the hot key that was read longest ago to the queue."""
-        key, _ = self._stack.popitem(last=False)
-        self._hot -= 1
-        self._queue[key] = None
-        self._prune()
-
-    def _prune(self) -> None:
-        """Let the stack end with a hot key."""
-        stack = self._stack
-        while stack:
-            key = next(iter(stack))
-            state = stack[key]
-            if state == _HOT:
-                return
-            del stack[key]
-            if state == _GONE:
-                del self._gone[key]
+        key, read = self._hot.popitem(last=False)
+        self._queue[key] = read
 
 
 class _Lru:

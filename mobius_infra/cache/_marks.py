@@ -11,16 +11,21 @@ _MOST_PREFIXES = 100
 
 
 class Marks:
-    """What was invalidated in this process, and when in the sequence."""
+    """What was invalidated in this process, and when in the sequence.
 
-    __slots__ = ("_doubt", "_floor", "_prefixes", "_tags", "sequence")
+    Attributes:
+        sequence: number of the latest.
+        doubted: what has a smaller one may have been made invalid unheard.
+    """
+
+    __slots__ = ("_floor", "_prefixes", "_tags", "doubted", "sequence")
 
     def __init__(self) -> None:
         self.sequence = 0
         self._tags: dict[str, int] = {}
         self._prefixes: dict[str, int] = {}
         self._floor = 0
-        self._doubt = 0
+        self.doubted = 0
 
     def tag(self, tags: tuple[str, ...]) -> None:
         """Make every entry with one of `tags` invalid."""
@@ -47,13 +52,13 @@ class Marks:
     def doubt(self) -> None:
         """Let no entry of before pass as fresh: invalidations may have been missed."""
         self.sequence += 1
-        self._doubt = self.sequence
+        self.doubted = self.sequence
 
     def fresh(self, entry: Entry) -> bool:
         """Say whether `entry` may still be taken for fresh."""
         if entry.sequence == self.sequence:
             return True
-        if entry.sequence < self._doubt or not self.valid(entry):
+        if entry.sequence < self.doubted or not self.valid(entry):
             return False
         entry.sequence = self.sequence  # the next check needs one comparison
         return True

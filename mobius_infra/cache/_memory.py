@@ -1,7 +1,7 @@
 """The tier in this process's memory."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
 from mobius_infra.cache._entry import Entry
@@ -38,6 +38,7 @@ class MemoryTier:
         "_max_bytes",
         "_policy",
         "_weigher",
+        "_weights",
         "entries",
         "evictions",
         "hits",
@@ -73,6 +74,7 @@ class MemoryTier:
         self.policy_name = policy if isinstance(policy, str) else policy.__name__
         self._max_bytes = max_bytes
         self._weigher = weigher if max_bytes is not None else None
+        self._weights: dict[str, int] = {}  # of each entry, where bytes are bounded
         self._policy = policy_factory(policy)(max_entries)
         self._log: list[Entry] = []
         self.observe: Callable[[str], None] | None = None
@@ -105,8 +107,9 @@ class MemoryTier:
             self._policy.add(key)
         else:
             self._policy.touch(key)
-        self.weight += weight - entry.weight
-        entry.weight = weight
+        if self._weigher is not None:
+            self.weight += weight - self._weights.get(key, 0)
+            self._weights[key] = weight
         entry.value = value
         self._make_room()
         return self.entries.get(key)
@@ -127,12 +130,6 @@ class MemoryTier:
         """Forget everything."""
         for key in list(self.entries):
             self.drop(key)
-
-    def link(self, entry: Entry, index: dict[Hashable, Entry], alias: Hashable, kinds: Any) -> None:
-        """Let `entry` be found in `index` for as long as it is held."""
-        if entry.index is None:
-            entry.index, entry.alias, entry.kinds = index, alias, kinds
-            index[alias] = entry
 
     def _weigh(self, key: str, value: Any) -> int | None:
         if self._weigher is None:
@@ -158,7 +155,8 @@ class MemoryTier:
         self.evictions[cause] += 1
 
     def _let_go(self, entry: Entry) -> None:
-        self.weight -= entry.weight
+        if self._weigher is not None:
+            self.weight -= self._weights.pop(entry.key)
         if entry.index is not None and entry.index.get(entry.alias) is entry:
             del entry.index[entry.alias]
 

@@ -26,10 +26,15 @@ class Invalidation:
 
 
 class Owed:
-    """Invalidations that a tier has not heard of yet, each once, in bounded memory."""
+    """Invalidations that a tier has not heard of yet, each once, in bounded memory.
+
+    Attributes:
+        number: of the latest that was added.
+    """
 
     def __init__(self) -> None:
-        self._items: dict[tuple[str, str], None] = {}
+        self.number = 0
+        self._items: dict[tuple[str, str], int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._items)
@@ -37,12 +42,13 @@ class Owed:
     def add(self, what: Invalidation) -> None:
         """Owe one more."""
         items = self._items
+        self.number += 1
         for kind, names in (("key", what.keys), ("tag", what.tags), ("prefix", what.prefixes)):
             for name in names:
-                items[kind, name] = None
+                items[kind, name] = self.number
         if what.everything or len(items) > _MOST:
             items.clear()
-            items["all", ""] = None
+            items["all", ""] = self.number
 
     def now(self) -> Mapping[str, list[str]]:
         """Return what is owed at present: names by `key`, `tag`, `prefix` and `all`."""
@@ -51,8 +57,6 @@ class Owed:
             names[kind].append(name)
         return names
 
-    def settled(self, names: Mapping[str, list[str]]) -> None:
-        """Owe these no longer; what came meanwhile stays owed."""
-        for kind, each in names.items():
-            for name in each:
-                self._items.pop((kind, name), None)
+    def settled(self, number: int) -> None:
+        """Owe no longer what had been added by `number`; what came meanwhile, or again, stays."""
+        self._items = {item: added for item, added in self._items.items() if added > number}

@@ -8,9 +8,12 @@ never move.
 import json
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
-_HEAD = struct.Struct(">BddddH")
+from mobius_infra.cache._entry import Life
+
+_HEAD = struct.Struct(">BddddI")
 _MARK = struct.Struct(">d")
 _VERSION = 1
 _MOST_PREFIXES = 100
@@ -53,13 +56,38 @@ class Record(NamedTuple):
         try:
             version, began, fresh, stale, early, length = _HEAD.unpack_from(data)
             end = _HEAD.size + length
-            joined = data[_HEAD.size : end].decode()
+            tags = tuple(data[_HEAD.size : end].decode().split("\0")) if length else ()
         except (struct.error, UnicodeDecodeError) as error:
             raise RecordError(str(error)) from error
         if version != _VERSION:
             raise RecordError(f"version {version}")
-        tags = tuple(joined.split("\0")) if joined else ()
         return cls(began, fresh, stale, early, tags, data[end:])
+
+
+@dataclass(slots=True)
+class Found:
+    """A stored value that was read and is valid.
+
+    Attributes:
+        value: the value.
+        fresh_for: seconds for which it is fresh; negative where it is only stale.
+        record: as it was stored.
+    """
+
+    value: Any  # Any: whatever was stored
+    fresh_for: float
+    record: Record
+
+    @property
+    def life(self) -> Life:
+        """How long it serves."""
+        record = self.record
+        return Life(self.fresh_for, record.stale_until - record.fresh_until, record.early_for)
+
+    @property
+    def age(self) -> float:
+        """Seconds since its load began."""
+        return self.record.fresh_until - self.fresh_for - self.record.began
 
 
 def write_mark(at: float) -> bytes:
@@ -67,15 +95,25 @@ def write_mark(at: float) -> bytes:
     return _MARK.pack(at)
 
 
-def read_mark(data: bytes | None) -> float:
-    """Return the time of an invalidation; that of none is before all."""
-    if data is None:
-        return float("-inf")
+def read_mark(data: bytes) -> float:
+    """Return the time of an invalidation.
+
+    Raises:
+        RecordError: if it is something else.
+    """
     try:
         at: float = _MARK.unpack(data)[0]
     except struct.error as error:
         raise RecordError(str(error)) from error
     return at
+
+
+def marked(data: bytes | None) -> float:
+    """Return when something was last invalidated; what is foreign is replaced as if not there."""
+    try:
+        return float("-inf") if data is None else read_mark(data)
+    except RecordError:
+        return float("-inf")
 
 
 class Wide(NamedTuple):
@@ -104,15 +142,17 @@ class Wide(NamedTuple):
         try:
             everything, prefixes = json.loads(data)
             return cls(float(everything), {str(key): float(at) for key, at in prefixes.items()})
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise RecordError(str(error)) from error
 
     def with_all(self, at: float) -> "Wide":
-        return Wide(max(at, self.everything))
+        later = {prefix: each for prefix, each in self.prefixes.items() if each > at}
+        return Wide(max(at, self.everything), later)
 
     def with_prefixes(self, prefixes: Sequence[str], at: float) -> "Wide":
-        merged = self.prefixes | dict.fromkeys(prefixes, at)
-        return Wide(self.everything, merged) if len(merged) <= _MOST_PREFIXES else Wide(at)
+        marked = {prefix: max(at, self.prefixes.get(prefix, at)) for prefix in prefixes}
+        merged = Wide(self.everything, self.prefixes | marked)
+        return merged if len(merged.prefixes) <= _MOST_PREFIXES else merged.with_all(at)
 
     def latest(self, key: str) -> float:
         """Return when `key` was last covered."""

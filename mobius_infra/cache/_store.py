@@ -10,12 +10,12 @@ from mobius_infra.cache._events import ValueUnwritable
 from mobius_infra.cache._marks import Marks
 from mobius_infra.cache._memory import MemoryTier
 from mobius_infra.cache._owed import Invalidation
-from mobius_infra.cache._tier import BackendTier, Found
+from mobius_infra.cache._record import Found
+from mobius_infra.cache._tier import BackendTier
 from mobius_infra.core import Clock, CodecError, Events
 
 _EARLY: Final = 10.0  # load times before the end from which a refresh may come (its odds: e^-10)
 _MOST_DROPPED: Final = 10_000
-_LONGEST: Final = 600.0  # seconds; what takes longer is kept in memory only, see `_tier._FENCE`
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Store:
         counts: what happened.
         hits: of each of the lower tiers.
         cap: seconds for which memory is trusted.
-        on_first_hit: is told of the first hit of what was loaded by prediction.
+        on_first_hit: is told of the first hit, or of more, of what was loaded by prediction.
         on_foreseen: is told of what was loaded by prediction, and for how long it is fresh.
     """
 
@@ -114,10 +114,8 @@ class Store:
 
     def _look_at(self, entry: Entry) -> None:
         """Do what a hit needs whose entry asks to be looked at."""
-        if entry.foreseen:
-            entry.foreseen = False
-            if self.on_first_hit is not None:
-                self.on_first_hit(entry.key)
+        if self.on_first_hit is not None:
+            self.on_first_hit(entry.key)
         if self.freshness.idle_ttl is not None:
             entry.idle_until = self.clock.monotonic() + self.freshness.idle_ttl
         elif not isinstance(entry.value, Failure):
@@ -129,7 +127,7 @@ class Store:
         if value is MISSING:
             keep = self._unless_dropped(recipe.key)
             found = await self.find(recipe, self.marks.sequence, keep=keep)
-            if found is not None and found.life.fresh_for > 0:
+            if found is not None and found.fresh_for > 0:
                 return found.value
         return MISSING if isinstance(value, Failure) else value
 
@@ -167,15 +165,26 @@ class Store:
         foreseen: bool = False,
         if_newer: bool = False,
     ) -> None:
-        """Hold a value in every tier; `if_newer`: where nothing is whose load began later."""
-        asked_at = self.clock.monotonic() - took
-        self.remember(
-            recipe.key, value, life, recipe.tags, sequence, asked_at=asked_at, foreseen=foreseen
-        )
-        if not self.lower or took > _LONGEST:
+        """Hold a value in every tier.
+
+        With `if_newer` only in lower tiers, and where nothing is whose load began later: memory
+        does not know, and takes from them what has won.
+        """
+        at = self.clock.monotonic()
+        if not if_newer:
+            self.remember(
+                recipe.key,
+                value,
+                life,
+                recipe.tags,
+                sequence,
+                asked_at=at - took,
+                foreseen=foreseen,
+            )
+        if not self.lower:
             return
         try:
-            body = recipe.codec.encode(value)
+            body = recipe.terms.codec.encode(value)
         except CodecError as error:
             self.counts.unwritable += 1
             named = recipe.key.partition(":")[0]
@@ -187,7 +196,7 @@ class Store:
             return
         for tier, start in zip(self.lower, began, strict=True):
             if start is not None:
-                await tier.put(recipe.key, body, life, recipe.tags, start, if_newer=if_newer)
+                await tier.put(recipe.key, body, life, recipe.tags, start, at=at, if_newer=if_newer)
 
     def remember(
         self,
@@ -208,16 +217,17 @@ class Store:
         if entry is None:
             return
         now, options = self.clock.monotonic(), self.freshness
-        entry.fresh_until = min(now + life.fresh_for, asked_at + self.cap)
-        entry.stale_until = now + life.fresh_for + life.stale_for
+        ends, trusted_until = now + life.fresh_for, asked_at + self.cap
+        capped = trusted_until < ends  # the lower tiers have it for longer
+        entry.fresh_until = trusted_until if capped else ends
+        entry.stale_until = ends + life.stale_for if life.stale_for else ends  # shared: 24 bytes
         entry.idle_until = FOREVER if options.idle_ttl is None else now + options.idle_ttl
         entry.tags = tags
         entry.sequence = sequence
-        entry.foreseen = foreseen
         watched = foreseen or options.idle_ttl is not None or isinstance(value, Failure)
-        capped = asked_at + self.cap < now + life.fresh_for  # the lower tiers have it for longer
         early_for = 0.0 if capped else life.early_for
-        entry.until = NEVER if watched else entry.fresh_until - early_for
+        until = entry.fresh_until - early_for if early_for else entry.fresh_until
+        entry.until = NEVER if watched else until
         if foreseen and self.on_foreseen is not None:
             self.on_foreseen(key, entry.fresh_until - now)
 
@@ -229,33 +239,34 @@ class Store:
         key = recipe.key
         for number, tier in enumerate(self.lower):
             asked_at = self.clock.monotonic()
-            found = await tier.get(key, recipe.tags, recipe.codec)
-            if found is None or not self.marks.since(key, found.tags, sequence):
+            found = await tier.get(key, recipe.tags, recipe.terms.codec)
+            if found is None or not self.marks.since(key, found.record.tags, sequence):
                 continue
-            if best is None or found.life.fresh_for > best.life.fresh_for:
-                best = found
-            if found.life.fresh_for > 0:
+            if found.fresh_for > 0:
                 self.hits[number] += 1
                 if keep():
-                    self.remember(
-                        key, found.value, found.life, found.tags, sequence, asked_at=asked_at
-                    )
-                    await self._lift(key, found, number)
-                break
+                    if self.memory.max_entries:
+                        life, tags = found.life, found.record.tags
+                        self.remember(key, found.value, life, tags, sequence, asked_at=asked_at)
+                    if number:
+                        await self._lift(key, found, number)
+                return found
+            if best is None or found.fresh_for > best.fresh_for:
+                best = found
         return best
 
     async def _lift(self, key: str, found: Found, number: int) -> None:
         """Put what was found in one tier into those above it, for the rest of its life."""
+        at = self.clock.monotonic()
         for tier in self.lower[:number]:
             now = await tier.began()
             if now is not None:
-                began = now - found.age
-                await tier.put(key, found.body, found.life, found.tags, began, if_newer=True)
+                began = now - (self.clock.monotonic() - at) - found.age
+                record, life = found.record, found.life
+                await tier.put(key, record.body, life, record.tags, began, at=at, if_newer=True)
 
     def to_revalidate(self, key: str) -> Any:
         """Return a value that has ended, but may serve while it is loaded anew; or `MISSING`."""
-        if not self.freshness.revalidate_for:
-            return MISSING
         entry = self.memory.entries.get(key)
         if entry is None or isinstance(entry.value, Failure):
             return MISSING
@@ -295,9 +306,16 @@ class Store:
         now = self._drops
         return lambda: self._dropped_before <= now and self._dropped.get(key, 0) <= now
 
+    def trusted(self, recipe: Recipe, sequence: int, asked_at: float) -> bool:
+        """Say whether a load that began then may answer who asks now."""
+        if sequence < self.marks.doubted or self.clock.monotonic() >= asked_at + self.cap:
+            return False
+        return self.marks.since(recipe.key, recipe.tags, sequence)
+
     def trust(self, *, bound: float | None) -> None:
-        """Trust what memory holds; for `bound` seconds only, if invalidations are not heard."""
-        self.cap = self._most
-        if bound is not None:
-            self.marks.doubt()
-            self.cap = min(self._most, bound)
+        """Trust what is held from now on; for `bound` seconds only, if no invalidation is heard.
+
+        What is held, or is being loaded, may have been made invalid unheard, in either case.
+        """
+        self.marks.doubt()
+        self.cap = self._most if bound is None else min(self._most, bound)

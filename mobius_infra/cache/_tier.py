@@ -1,15 +1,22 @@
 """A tier in a backend: shared by processes, skipped while it is down."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mobius_infra.cache._behind import Behind, WriteBehind
 from mobius_infra.cache._entry import Life
 from mobius_infra.cache._events import TierDegraded, TierRestored
 from mobius_infra.cache._owed import Invalidation, Owed
-from mobius_infra.cache._record import Record, RecordError, Wide, read_mark, write_mark
+from mobius_infra.cache._record import (
+    Found,
+    Record,
+    RecordError,
+    Wide,
+    marked,
+    read_mark,
+    write_mark,
+)
 from mobius_infra.core import (
     Backend,
     BackendError,
@@ -24,26 +31,6 @@ _PAUSE_FIRST, _PAUSE_MAX = 0.25, 10.0  # seconds that a tier which failed is lef
 _SYNC_EVERY = 10.0  # seconds between two looks at the backend's clock
 _SETTLE_EVERY = 0.5  # seconds between two attempts to apply what is owed
 _MARGIN = 0.001  # seconds by which two clocks may drift apart meanwhile
-_FENCE = 600.0  # seconds that a key's invalidation is remembered: longer than any load
-
-
-@dataclass(slots=True)
-class Found:
-    """What a tier had.
-
-    Attributes:
-        value: the value.
-        life: how long it serves.
-        age: seconds since its load began.
-        tags: what invalidates it.
-        body: the encoded value.
-    """
-
-    value: Any  # Any: whatever was stored
-    life: Life
-    age: float
-    tags: tuple[str, ...]
-    body: bytes
 
 
 class BackendTier:
@@ -56,7 +43,8 @@ class BackendTier:
     Args:
         backend: where values are kept; closing it stays its owner's business.
         write_behind: writes values in the background instead of before the caller goes on.
-        mark_ttl: seconds that an invalidation is remembered; longer than any value lives.
+        mark_ttl: seconds that an invalidation is remembered, and the longest that a value lives:
+            one that was stored too late must not outlive the mark that makes it invalid.
 
     Raises:
         ConfigurationError: if `mark_ttl` is not positive.
@@ -86,10 +74,16 @@ class BackendTier:
         self._settling: asyncio.Task[None] | None = None
         self._owed = Owed()
         self._marked_at = float("-inf")
+        self._ready_until = float("-inf")  # it may be read until then with nothing else to be done
+        self._wide_seen: tuple[bytes | None, Wide] = None, Wide()  # as read last
 
     def attach(self, cache: str, events: Events, clock: Clock) -> None:
         """Be told by the cache that owns this tier whose it is."""
         self._cache = cache
+        self._wide = f"cache:{cache}:wide"
+        self._values = f"cache:{cache}:value:"
+        self._fences = f"cache:{cache}:fence:"
+        self._tags = f"cache:{cache}:tag:"
         self._events = events
         self._clock = clock
         if self._behind_options is not None:
@@ -117,91 +111,68 @@ class BackendTier:
 
     async def began(self) -> float | None:
         """Return the backend's time now, or a little less; None while it is down."""
-        if not self._admit():
-            return None
-        try:
-            await self._rejoin()
-        except BackendError as error:
-            self._failed(error)
+        if not await self._ready():
             return None
         self._worked()
         # What follows our own invalidation is newer, though our idea of the time may be too low.
         return max(self._clock.monotonic() + self._offset, self._marked_at + 1e-6)
 
-    # Any in the codecs: of whatever type the function that is cached returns.
+    # Any in the codec: of whatever type the function that is cached returns.
     async def get(self, key: str, tags: Sequence[str], codec: Codec[Any]) -> Found | None:
-        """Return what is held under `key`, if it is valid and can be read."""
-        return (await self.get_many({key: tags}, codec)).get(key)
+        """Return what is held under `key`, if it is valid and can be read.
 
-    async def get_many(
-        self, wanted: Mapping[str, Sequence[str]], codec: Codec[Any]
-    ) -> dict[str, Found]:
-        """Return what is held of `wanted`, which has the tags that each key probably carries.
-
-        Values and the marks of all that covers them come in one round trip, unless a value turns
-        out to carry other tags.
+        The value and the marks of all that covers it come in one round trip, unless it turns out
+        to carry others than `tags`, which it probably carries.
         """
-        if not self._admit():
-            return {}
-        tags = list({tag for each in wanted.values() for tag in each})
-        names = [self._wide]
-        for key in wanted:
-            names += (self._value(key), self._fence(key))
-        names += map(self._tag, tags)
+        if self._clock.monotonic() >= self._ready_until and not await self._ready():
+            return None
+        names = [self._values + key, self._fences + key, self._wide]
+        if tags:
+            names += map(self._tag, tags)
         try:
-            await self._rejoin()
-            data = await self.backend.get_many(names)
-            records = self._records(list(wanted), data)
-            marks = dict(zip(tags, data[1 + 2 * len(wanted) :], strict=True))
-            others = {tag for record in records.values() for tag in record.tags} - marks.keys()
-            if others:
-                more = await self.backend.get_many([self._tag(tag) for tag in others])
-                marks.update(zip(others, more, strict=True))
+            value, fence, wide, *marks = await self.backend.get_many(names)
+            if self._behind is not None:
+                value = self._behind.newest(key, value)
+            record = None if value is None else self._valid(key, value, fence, wide)
+            if record is not None and record.tags and record.tags != tags:
+                marks = await self.backend.get_many([self._tag(tag) for tag in record.tags])
         except BackendError as error:
             self._failed(error)
-            return {}
-        self._worked()
-        found = {}
-        for key, record in records.items():
-            if any(_reads_later(marks[tag], record.began) for tag in record.tags):
-                continue
-            try:
-                found[key] = self._found(record, codec)
-            except CodecError:
-                self.unreadable += 1
-        return found
-
-    def _records(self, keys: list[str], data: Sequence[bytes | None]) -> dict[str, Record]:
-        """Read the values that neither their own mark nor a wide one makes invalid."""
+            return None
+        if self._pause:
+            self._worked()
+        if record is None or (record.tags and _any_later(marks, record.began)):
+            return None
         try:
-            wide = Wide.read(data[0])
-        except RecordError:  # foreign: trust nothing that is older than now
+            decoded = codec.decode(record.body)
+        except CodecError:
             self.unreadable += 1
-            return {}
-        records = {}
-        for number, key in enumerate(keys):
-            value, fence = data[1 + 2 * number : 3 + 2 * number]
-            if self._behind is not None and key in self._behind.pending:
-                value = self._behind.pending[key].data
-            if value is None:
-                continue
-            try:
-                record = Record.read(value)
-            except RecordError:
-                self.unreadable += 1
-                continue
-            if record.began > wide.latest(key) and not _reads_later(fence, record.began):
-                records[key] = record
-        return records
-
-    def _found(self, record: Record, codec: Codec[Any]) -> Found:
+            return None
         # Our idea of the backend's time may be too low by `_unsure`: the life is never too long.
         now = self._clock.monotonic() + self._offset + self._unsure
-        life = Life(
-            record.fresh_until - now, record.stale_until - record.fresh_until, record.early_for
-        )
-        value = codec.decode(record.body)
-        return Found(value, life, now - record.began, record.tags, record.body)
+        if record.stale_until <= now:  # it may have waited to be written
+            return None
+        return Found(decoded, record.fresh_until - now, record)
+
+    def _valid(
+        self, key: str, value: bytes, fence: bytes | None, wide: bytes | None
+    ) -> Record | None:
+        """Read a value, unless its own mark or a wide one makes it invalid."""
+        try:
+            record = Record.read(value)
+            if wide is not None and not record.began > self._read_wide(wide).latest(key):
+                return None
+        except RecordError:  # foreign: a mark that can't be read may mean anything
+            self.unreadable += 1
+            return None
+        if fence is not None and _is_later(fence, record.began):
+            return None
+        return record
+
+    def _read_wide(self, data: bytes) -> Wide:
+        if data != self._wide_seen[0]:
+            self._wide_seen = data, Wide.read(data)
+        return self._wide_seen[1]
 
     async def put(
         self,
@@ -211,6 +182,7 @@ class BackendTier:
         tags: tuple[str, ...],
         began: float,
         *,
+        at: float,
         if_newer: bool = False,
     ) -> None:
         """Hold an encoded value whose load began at `began`, by the backend's time.
@@ -218,20 +190,21 @@ class BackendTier:
         Args:
             key: under which.
             body: the encoded value.
-            life: how long it serves from now.
+            life: how long it serves from `at`.
             tags: what invalidates it.
             began: when its load began.
+            at: when its load ended, by our clock: what it waited since is of its life.
             if_newer: leave what is there if its load began later.
         """
         if not self._admit():
             return
-        now = self._clock.monotonic() + self._offset
-        fresh_until = now + life.fresh_for
-        stale_until = fresh_until + life.stale_for
-        data = Record(began, fresh_until, stale_until, life.early_for, tags, body).write()
-        name, ttl = self._value(key), max(life.fresh_for, 0.0) + life.stale_for
+        fresh_until = at + self._offset + life.fresh_for
+        stale_until = min(fresh_until + life.stale_for, began + self._mark_ttl)
+        fresh_until = min(fresh_until, stale_until)
+        name, ttl = self._value(key), stale_until - self._clock.monotonic() - self._offset
         if ttl <= 0:
             return
+        data = Record(began, fresh_until, stale_until, life.early_for, tags, body).write()
         try:
             if if_newer:
                 await self._put_newer(name, data, began, ttl)
@@ -252,12 +225,16 @@ class BackendTier:
             if await self.backend.compare_and_set(name, there, data, ttl):
                 return
 
-    async def invalidate(self, what: Invalidation) -> None:
-        """Make values invalid that were loaded before now; later, if the tier is down."""
+    def owe(self, what: Invalidation) -> None:
+        """Make values invalid that were loaded before now, as soon as it is settled."""
         self._owed.add(what)
+        self._ready_until = float("-inf")
         if self._behind is not None:
             self._behind.forget(what)
-        if not self._admit():
+
+    async def settle(self) -> None:
+        """Apply what is owed; later, if the tier is down."""
+        if not self._owed or not self._admit():
             return
         try:
             await self._settle()
@@ -268,23 +245,30 @@ class BackendTier:
 
     async def _settle(self) -> None:
         """Apply what is owed. What is added meanwhile stays owed."""
-        owed = self._owed.now()
+        owed, number = self._owed.now(), self._owed.number
         if not owed:
             return
         await self._sync()
         at = await self.backend.now()
         if owed["all"] or owed["prefix"]:
             await self._widen(owed["prefix"], at, everything=bool(owed["all"]))
-        mark = write_mark(at)
-        if owed["tag"]:
-            await self.backend.set_many(
-                {self._tag(tag): mark for tag in owed["tag"]}, self._mark_ttl
-            )
+        names = [*map(self._tag, owed["tag"]), *map(self._fence, owed["key"])]
+        if names:
+            await self._mark(names, at)
         if owed["key"]:
-            await self.backend.set_many({self._fence(key): mark for key in owed["key"]}, _FENCE)
             await self.backend.delete(*map(self._value, owed["key"]))
         self._marked_at = at
-        self._owed.settled(owed)
+        self._owed.settled(number)
+
+    async def _mark(self, names: list[str], at: float) -> None:
+        """Mark `names` as invalidated at `at`; a later mark, of another process, stays."""
+        mark = write_mark(at)
+        for name in names:
+            before: bytes | None = None
+            while marked(before) < at and not await self.backend.compare_and_set(
+                name, before, mark, self._mark_ttl
+            ):
+                before = await self.backend.get(name)
 
     async def _widen(self, prefixes: list[str], at: float, *, everything: bool) -> None:
         while True:
@@ -300,12 +284,25 @@ class BackendTier:
             ):
                 return
 
-    async def _rejoin(self) -> None:
-        """Apply what is owed, and know the backend's time, before anything is trusted."""
-        if self._owed:
-            await self._settle()
-        if self._clock.monotonic() - self._synced_at > _SYNC_EVERY:
-            await self._sync()
+    async def _ready(self) -> bool:
+        """Apply what is owed, and know the backend's time, before anything is trusted.
+
+        Returns:
+            Whether the backend may be asked.
+        """
+        if not self._admit():
+            return False
+        try:
+            if self._owed:
+                await self._settle()
+            if self._clock.monotonic() - self._synced_at > _SYNC_EVERY:
+                await self._sync()
+        except BackendError as error:
+            self._failed(error)
+            return False
+        if not self._owed and not self._pause:
+            self._ready_until = self._synced_at + _SYNC_EVERY
+        return True
 
     async def _sync(self) -> None:
         before = self._clock.monotonic()
@@ -335,21 +332,16 @@ class BackendTier:
         """Apply what is owed also when nobody asks this tier: others read from it."""
         while True:
             await self._clock.sleep(_SETTLE_EVERY)
-            if self._owed:
-                await self.invalidate(Invalidation())
-
-    @property
-    def _wide(self) -> str:
-        return f"cache:{self._cache}:wide"
+            await self.settle()
 
     def _value(self, key: str) -> str:
-        return f"cache:{self._cache}:value:{key}"
+        return self._values + key
 
     def _fence(self, key: str) -> str:
-        return f"cache:{self._cache}:fence:{key}"
+        return self._fences + key
 
     def _tag(self, tag: str) -> str:
-        return f"cache:{self._cache}:tag:{tag}"
+        return self._tags + tag
 
     def _failed(self, error: BackendError) -> None:
         self.errors += 1
@@ -358,7 +350,7 @@ class BackendTier:
             self._pause = _PAUSE_FIRST if first else min(2 * self._pause, _PAUSE_MAX)
         self._probed = False
         self._down_until = self._clock.monotonic() + self._pause
-        self._synced_at = float("-inf")
+        self._synced_at = self._ready_until = float("-inf")
         if first:
             at, reason = self._clock.time(), str(error)
             event = TierDegraded(source=self._cache, at=at, tier=self.name, reason=reason)
@@ -375,7 +367,11 @@ class BackendTier:
         return f"BackendTier({self.name!r})"
 
 
-def _reads_later(mark: bytes | None, began: float) -> bool:
+def _any_later(marks: Iterable[bytes | None], began: float) -> bool:
+    return any(mark is not None and _is_later(mark, began) for mark in marks)
+
+
+def _is_later(mark: bytes, began: float) -> bool:
     try:
         return read_mark(mark) >= began
     except RecordError:  # foreign: it may mean anything

@@ -44,31 +44,44 @@ class AsyncDecorator:
 
 
 # Any: a decorated thing may be a function, a staticmethod or a classmethod; callers' overloads say.
-def decorate(func: Any, wrap: Callable[[Any], Any], *, by: str) -> Any:
+def decorate(func: Any, wrap: Callable[[Any], Any], *, by: str, generators: bool = False) -> Any:
     """Apply `wrap` to the async function inside `func`, and put it back as it was.
 
     Args:
         func: a function, or what `@staticmethod` or `@classmethod` made of one.
         wrap: takes the plain function and returns its replacement, made with `functools.wraps`.
         by: the decorator's name, for the error.
+        generators: whether it takes async generator functions too.
 
     Raises:
         ConfigurationError: if `func` is not an async function; says what to do instead.
     """
     if isinstance(func, staticmethod | classmethod):
-        return type(func)(wrap(require_async(func.__func__, by=by)))
-    return wrap(require_async(func, by=by))
+        return type(func)(wrap(require_async(func.__func__, by=by, generators=generators)))
+    return wrap(require_async(func, by=by, generators=generators))
 
 
-def require_async(func: Callable[P, Awaitable[R]], *, by: str) -> Callable[P, Awaitable[R]]:
-    """Return `func` if calling it gives an awaitable.
+def require_async(
+    func: Callable[P, Awaitable[R]], *, by: str, generators: bool = False
+) -> Callable[P, Awaitable[R]]:
+    """Return `func` if calling it gives an awaitable, or an async generator where those may be.
 
     Raises:
         ConfigurationError: for a sync function, an async generator, or something not callable.
     """
     if not callable(func):
         raise ConfigurationError(f"the function decorated by {by}", func, "an async function")
+    streams = generators and inspect.isasyncgenfunction(func)
+    if streams:
+        return func
     inner = inspect.unwrap(func)
+    if generators and inspect.isasyncgenfunction(inner):
+        raise ConfigurationError(
+            f"the function decorated by {by}",
+            func,
+            "an async function or an async generator; it wraps a generator: decorate that one, "
+            "so that @asynccontextmanager or the like comes on top",
+        )
     if inspect.isasyncgenfunction(inner):
         raise ConfigurationError(
             f"the function decorated by {by}",

@@ -40,8 +40,8 @@ footer { margin-top: 2rem; color: var(--soft); font-size: .85rem; }
 """
 
 # What the names of components' states mean to someone who looks at the page.
-_TONES = {"closed": "up", "half_open": "degraded", "degraded": "degraded", "open": "down",
-          "isolated": "down", "shared": "up", "local": "up"}  # fmt: skip
+_TONES = {"closed": "up", "half_open": "degraded", "recovering": "degraded", "degraded": "degraded",
+          "open": "down", "isolated": "down", "shared": "up", "local": "up"}  # fmt: skip
 
 
 # Any, here and below: JSON, as `/status.json` gives it.

@@ -1,7 +1,7 @@
 """Many keys in one call: one load for those that are missing."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import assert_type
 
 import pytest
@@ -104,6 +104,65 @@ async def test_who_is_cancelled_takes_nobody_with_it_and_the_last_takes_the_load
     for _ in range(20):
         await asyncio.sleep(0)
     assert cache.stats().loading == 0
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [
+        lambda cache: cache.invalidate_tags("t"),
+        lambda cache: cache.invalidate_prefix(""),
+        lambda cache: cache.clear(),
+    ],
+    ids=["tag", "prefix", "all"],
+)
+async def test_a_batch_after_an_invalidation_does_not_join_a_load_from_before_it(
+    forget: Callable[[Cache], Awaitable[None]], manual_clock: ManualClock
+) -> None:
+    cache = Cache("c", clock=manual_clock)
+    gate, batches = asyncio.Event(), 0
+
+    @cache.batched(tags=["t"])
+    async def values(keys: Sequence[str]) -> Mapping[str, int]:
+        nonlocal batches
+        batches += 1
+        number = batches
+        await gate.wait()
+        return dict.fromkeys(keys, number)
+
+    before = asyncio.create_task(values(["a", "b"]))
+    await manual_clock.advance(1)
+    await forget(cache)
+    after = asyncio.create_task(values(["a", "c"]))
+    await manual_clock.advance(1)
+    gate.set()
+    assert [await before, await after] == [{"a": 1, "b": 1}, {"a": 2, "c": 2}]
+
+
+class Uneven(Flaky):
+    """A backend that takes a second for `a`, and longer for others."""
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        await self._clock.sleep(ord(keys[1][-1]) - ord("a") + 1)
+        return await super().get_many(keys)
+
+
+async def test_a_batch_that_takes_over_from_one_that_was_cancelled_gets_every_key(
+    manual_clock: ManualClock,
+) -> None:
+    cache = Cache("c", tiers=[BackendTier(Uneven(manual_clock))], clock=manual_clock)
+    batches: list[list[str]] = []
+
+    @cache.batched()
+    async def values(keys: Sequence[str]) -> Mapping[str, str]:
+        batches.append(list(keys))
+        return {key: key for key in keys}
+
+    first, second = (asyncio.create_task(values(["a", "b"])) for _ in range(2))
+    await manual_clock.advance(0.5)
+    first.cancel()
+    await manual_clock.advance(10)  # the tier is asked again, for one key longer than for the other
+    assert second.result() == {"a": "a", "b": "b"}
+    assert batches == [["a"], ["b"]]
 
 
 async def test_its_values_are_forgotten_by_key_and_by_tag(cache: Cache) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobius_infra.cache import Cache, MemoryTier
-from mobius_infra.cache._lirs import AdaptiveLirs
+from mobius_infra.cache._lirs import AdaptiveLirs, Lirs
 from mobius_infra.cache._policy import POLICIES
 from mobius_infra.core import ConfigurationError
 from mobius_infra.testing import ManualClock
@@ -69,6 +69,85 @@ def test_weights_never_exceed_their_bound(weights: list[tuple[int, int]], most: 
     for name, weight in weights:
         memory.put(f"k{name}", weight)
         assert memory.weight == sum(entry.value for entry in memory.entries.values()) <= most
+
+
+class StackLirs:
+    """LIRS as the paper has it, slowly: one stack of all keys, in lists."""
+
+    def __init__(self, capacity: int, most_hot: int) -> None:
+        self.capacity, self.most_hot = capacity, most_hot
+        self.stack: list[str] = []
+        self.hot: set[str] = set()
+        self.queue: list[str] = []
+
+    def read(self, key: str) -> str | None:
+        """Read a key; return what is evicted for it."""
+        if key in self.hot:
+            self.on_top(key)
+            self.prune()
+            return None
+        there_is_room = len(self.hot) < self.most_hot and not self.queue
+        held, in_stack = key in self.queue, key in self.stack
+        if held:
+            self.queue.remove(key)
+        self.on_top(key)
+        if in_stack or (there_is_room and not held):
+            self.hot.add(key)
+            if len(self.hot) > self.most_hot:
+                self.cool()
+        else:
+            self.queue.append(key)
+        if len(self.hot) + len(self.queue) <= self.capacity:
+            return None
+        return self.queue.pop(0)
+
+    def on_top(self, key: str) -> None:
+        if key in self.stack:
+            self.stack.remove(key)
+        self.stack.append(key)
+
+    def cool(self) -> None:
+        key = self.stack.pop(0)
+        self.hot.remove(key)
+        self.queue.append(key)
+        self.prune()
+
+    def prune(self) -> None:
+        while self.stack[0] not in self.hot:
+            self.stack.pop(0)
+
+
+@given(
+    capacity=st.integers(2, 10),
+    share=st.sampled_from([0.01, 0.3, 0.6]),
+    keys=st.lists(st.integers(0, 14), max_size=40),
+)
+def test_numbers_of_reads_stand_for_the_stack_of_the_paper(
+    capacity: int, share: float, keys: list[int]
+) -> None:
+    lirs = Lirs(capacity, share)
+    paper = StackLirs(capacity, capacity - max(1, int(capacity * share)))
+    evicted = 0
+    for key in map(str, keys):
+        if evicted == 2 * capacity:  # from here on the first of the evicted may be forgotten
+            break
+        victim = None
+        if key in lirs:
+            lirs.touch(key)
+        else:
+            lirs.add(key)
+            victim = lirs.victim() if len(lirs) > capacity else None
+        evicted += victim is not None
+        assert victim == paper.read(key)
+
+
+def test_what_is_remembered_of_evicted_keys_is_bounded() -> None:
+    lirs = Lirs(50, 0.3)
+    for number in range(5_000):
+        lirs.add(str(number))
+        if len(lirs) > 50:
+            lirs.victim()
+        assert len(lirs._gone) + len(lirs._gone_before) <= 2 * 50
 
 
 @pytest.mark.parametrize("policy", ["adaptive", "w-tinylfu"])

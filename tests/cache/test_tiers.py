@@ -1,7 +1,7 @@
 """Several tiers: lives, outages, and writing behind."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from mobius_infra.cache import (
     BackendTier,
     Cache,
     MemoryTier,
+    TierDegraded,
     TierRestored,
     ValueUnwritable,
     WriteBehind,
@@ -17,7 +18,7 @@ from mobius_infra.cache import (
 from mobius_infra.core import ConfigurationError, Event
 from mobius_infra.core.backends._memory import MemoryBackend
 from mobius_infra.testing import ManualClock
-from tests.cache.support import Flaky, Origin
+from tests.cache.support import Flaky, Origin, Slow
 
 
 def make(manual_clock: ManualClock, *tiers: MemoryTier | BackendTier, **options: Any) -> Cache:
@@ -39,6 +40,73 @@ async def test_a_hit_in_the_lowest_fills_all_above_for_the_rest_of_its_life(
     manual_clock.tick(4)
     assert await fresh.get("k") is None
     assert await reader.get("k") is None
+
+
+async def test_a_lower_tier_fills_the_upper_one_for_the_rest_of_a_life(
+    backend: Flaky, origin: Origin, manual_clock: ManualClock
+) -> None:
+    one, two = (
+        Cache("c", tiers=[MemoryTier(10), BackendTier(backend)], ttl=10, clock=manual_clock)
+        for _ in range(2)
+    )
+    here, there = one.cached()(origin.get), two.cached()(origin.get)
+    await here("a")
+    manual_clock.tick(6)
+    assert [await there("a"), await there("a")] == ["a1", "a1"]
+    assert two.stats().hits == {"memory": 1, "memory://": 1}
+    manual_clock.tick(4)
+    assert await there("a") == "a2"
+
+
+async def test_another_process_invalidates_by_tag_what_is_read_from_the_backend(
+    backend: Flaky, origin: Origin, manual_clock: ManualClock
+) -> None:
+    one, two = (
+        Cache("c", tiers=[BackendTier(backend)], ttl=10, clock=manual_clock) for _ in range(2)
+    )
+    here, there = (each.cached(tags=["t"])(origin.get) for each in (one, two))
+    await here("a")
+    manual_clock.tick(1)
+    await two.invalidate_tags("t")
+    manual_clock.tick(1)  # a load that began at that very instant would count as older
+    assert [await here("a"), await there("a")] == ["a2", "a2"]
+
+
+async def test_a_tag_invalidated_elsewhere_during_a_load_makes_its_value_born_invalid(
+    backend: Flaky, origin: Origin, manual_clock: ManualClock
+) -> None:
+    one, two = (
+        Cache("c", tiers=[BackendTier(backend)], ttl=10, clock=manual_clock) for _ in range(2)
+    )
+    origin.gate = asyncio.Event()
+    get = one.cached(tags=["t"])(origin.get)
+    waiting = asyncio.create_task(get("a"))
+    await manual_clock.advance(1)
+    await two.invalidate_tags("t")
+    await manual_clock.advance(1)
+    origin.gate.set()
+    assert await waiting == "a1"
+    assert await get("a") == "a2"
+
+
+async def test_a_tier_that_is_down_is_skipped_told_once_and_rejoined(
+    backend: Flaky, origin: Origin, manual_clock: ManualClock
+) -> None:
+    cache = Cache("c", tiers=[BackendTier(backend)], ttl=10, clock=manual_clock)
+    heard: list[Event] = []
+    cache.events.subscribe(heard.append)
+    get = cache.cached()(origin.get)
+    backend.away = True
+    assert [await get("a"), await get("a")] == ["a1", "a2"]
+    await get.invalidate("a")
+    await cache.clear()
+    assert cache.stats().tier_errors == {"memory://": 1}
+    manual_clock.tick(1)
+    assert await get("a") == "a3"
+    backend.away = False
+    manual_clock.tick(1)
+    assert [await get("a"), await get("a")] == ["a4", "a4"]
+    assert [type(event) for event in heard] == [TierDegraded, TierRestored]
 
 
 @pytest.mark.parametrize("skew", [-1000.0, 1000.0])
@@ -135,6 +203,24 @@ async def test_without_a_backplane_memory_asks_the_lower_tier_again_after_its_bo
     assert await one.get("k") is None
 
 
+async def test_the_bound_counts_from_when_the_lower_tier_was_asked(
+    origin: Origin, manual_clock: ManualClock
+) -> None:
+    backend = Slow(manual_clock)
+    one = make(manual_clock, MemoryTier(max_ttl=2), BackendTier(backend), ttl=100)
+    two = make(manual_clock, BackendTier(backend), ttl=100)
+    await two.set("k", "old", tags=["t"])
+    await one.get("any")
+    gate = backend.hold("get_many")
+    reading = asyncio.create_task(one.get_or_load("k", lambda: origin.get("k"), tags=["t"]))
+    await manual_clock.advance(1.5)
+    await two.invalidate_tags("t")
+    gate.set()
+    assert await reading == "old"
+    await manual_clock.advance(1)
+    assert await one.get("k") is None
+
+
 async def test_a_value_that_can_not_be_written_is_told_of_once(
     backend: Flaky, manual_clock: ManualClock
 ) -> None:
@@ -165,22 +251,6 @@ async def test_what_is_owed_is_applied_although_nobody_asks(
         assert await make(manual_clock, BackendTier(backend)).get("k") is None
 
 
-class Slow(Flaky):
-    """A backend whose answers are under way until a gate is opened."""
-
-    __slots__ = ("gate",)
-
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock)
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        found = await super().get_many(keys)
-        await self.gate.wait()
-        return found
-
-
 @pytest.mark.parametrize("how", ["key", "tag", "prefix", "all"])
 @pytest.mark.parametrize("read", ["call", "peek", "get"])
 async def test_what_is_invalidated_while_a_lower_tier_is_read_is_not_kept_in_memory(
@@ -193,7 +263,7 @@ async def test_what_is_invalidated_while_a_lower_tier_is_read_is_not_kept_in_mem
     manual_clock.tick(1)
     get = cache.cached(key="{key}", tags=["t"])(origin.get)
     await cache.get("other")  # knows the backend's time from now on
-    backend.gate.clear()
+    gate = backend.hold("get_many")
     job: Coroutine[Any, Any, Any]
     match read:
         case "call":
@@ -215,9 +285,11 @@ async def test_what_is_invalidated_while_a_lower_tier_is_read_is_not_kept_in_mem
         case _:
             forgetting = asyncio.gather(cache.clear())
     await manual_clock.advance(1)
-    backend.gate.set()
+    gate.set()
     await forgetting
-    await reading
+    value = await reading
+    if read == "call":  # those who waited may have either, and get the newer where it is loaded
+        assert value == ("a1" if how == "key" else "a2")
     manual_clock.tick(1)
     assert await get.peek("a") is None
     assert await cache.get("a") is None
@@ -260,6 +332,21 @@ async def test_writing_behind_batches_reads_its_own_writes_and_flushes_on_close(
     manual_clock.tick(0.1)
     other = make(manual_clock, BackendTier(backend))
     assert await other.get_many(["k7", "late", "gone"]) == {"k7": 7, "late": 1}
+
+
+async def test_what_is_set_again_while_it_is_written_behind_is_written_too(
+    manual_clock: ManualClock,
+) -> None:
+    backend = Slow(manual_clock)
+    tier = BackendTier(backend, write_behind=WriteBehind(interval=1.0))
+    async with make(manual_clock, tier) as cache:
+        await cache.set("k", "old")
+        writing = backend.hold("set_many")
+        await manual_clock.advance(1)
+        await cache.set("k", "new")
+        writing.set()
+        await manual_clock.advance(1)
+    assert await make(manual_clock, BackendTier(backend)).get("k") == "new"
 
 
 async def test_when_too_many_writes_wait_the_caller_waits_for_a_batch(

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha1
 from importlib.resources import files
@@ -50,7 +50,7 @@ class Wire(Protocol):
 
     @property
     def one_server(self) -> bool: ...
-    async def ask(self, operation: str, key: str, *words: Word) -> Reply: ...
+    def ask(self, operation: str, key: str, *words: Word) -> Coroutine[Any, Any, Reply]: ...
     async def ask_all(
         self, operation: str, commands: Sequence[tuple[str, Sequence[Word]]]
     ) -> list[Reply]: ...
@@ -67,8 +67,8 @@ class _Single:
         self._link = link
         self._connect = connect
 
-    async def ask(self, operation: str, key: str, *words: Word) -> Reply:
-        return await self._link.ask(operation, *words)
+    def ask(self, operation: str, key: str, *words: Word) -> Coroutine[Any, Any, Reply]:
+        return self._link.ask(operation, *words)
 
     async def ask_all(
         self, operation: str, commands: Sequence[tuple[str, Sequence[Word]]]
@@ -145,7 +145,8 @@ class RedisBackend:
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         named = [self._key(key) for key in keys]
         if self._wire.one_server and named:
-            return list(await self._ask("get_many", named[0], "MGET", *named[1:]))
+            values: list[bytes | None] = await self._ask("get_many", "", "MGET", *named)
+            return values
         return await self._ask_all("get_many", [(key, ("GET", key)) for key in named])
 
     async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:

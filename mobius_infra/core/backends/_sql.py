@@ -26,6 +26,7 @@ from mobius_infra.core.backends._sql_engine import (
     is_locked,
     is_lost,
 )
+from mobius_infra.core.backends._sqlite_direct import Direct
 from mobius_infra.core.backends._url import BackendUrl
 
 P = ParamSpec("P")
@@ -86,6 +87,13 @@ class SQLBackend:
         check_ttl(ttl)
         # In one order, so that two writers of the same keys never wait for each other.
         named = sorted((self._key(key), value) for key, value in items.items())
+        if (self._writes + 1) % _EVERY:  # else it is time to sweep
+            done = await self._directly(
+                "set", lambda direct: direct.write(named, ttl, self._clock.time())
+            )
+            if done is not None:
+                self._writes += 1
+                return
         await self._write(
             "set", lambda store, conn: store.write(conn, named, ttl, self._clock.time()), again=True
         )
@@ -205,12 +213,38 @@ class SQLBackend:
 
     # Any: the rows' columns are of several types.
     async def _read(self, operation: str, keys: list[bytes]) -> list[tuple[Any, ...]]:
+        rows = await self._directly(operation, lambda direct: direct.read(keys, self._clock.time()))
+        if rows is not None:
+            return rows
         return await self._do(
             operation,
             lambda store, conn: store.read(conn, keys, self._clock.time()),
             write=False,
             again=True,
         )
+
+    async def _directly(self, operation: str, work: Callable[[Direct], Awaitable[T]]) -> T | None:
+        """Do one thing by single statements; None if it is to be done the long way.
+
+        Raises:
+            BackendError: of the kind that tells what went wrong.
+        """
+        if self._closed:
+            raise BackendUnavailableError(self.name, operation, "it has been closed")
+        direct = None if self._store is None else self._store.direct
+        if direct is None:
+            return None
+        try:
+            async with asyncio.timeout(self._patience):
+                result = await work(direct)
+        except TimeoutError as error:
+            raise self._too_late(operation) from error
+        except Exception as error:
+            if is_locked(error):
+                raise self._failed(BackendTimeoutError, operation, str(error)) from error
+            return None  # another connection may do better, or knows what is wrong
+        self._worked()
+        return result
 
     async def _write(
         self,
@@ -251,7 +285,7 @@ class SQLBackend:
         done, _ = await asyncio.wait({task}, timeout=self._patience)
         if not done:
             task.add_done_callback(_retrieve)
-            raise self._failed(BackendTimeoutError, operation, f"no answer in {self._patience:g} s")
+            raise self._too_late(operation)
         try:
             result = task.result()
         except (SQLAlchemyError, OSError) as error:
@@ -296,11 +330,16 @@ class SQLBackend:
                     try:
                         async with store.writer.begin() as conn:
                             await store.create(conn)
+                        await store.open_direct()
                     except BaseException:
                         await store.close()
                         raise
                     self._store = store
         return self._store
+
+    def _too_late(self, operation: str) -> BackendUnavailableError:
+        reason = f"no answer in {self._patience:g} s"
+        return self._failed(BackendTimeoutError, operation, reason)
 
     def _failed(
         self, kind: type[BackendUnavailableError], operation: str, reason: str

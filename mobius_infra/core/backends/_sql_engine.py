@@ -1,5 +1,6 @@
 """Tables, statements and connections. The one module that imports SQLAlchemy."""
 
+import sqlite3
 from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from mobius_infra.core._errors import BackendError
+from mobius_infra.core.backends._sqlite_direct import Direct, Row
 from mobius_infra.core.backends._url import BackendUrl
 
 __all__ = ["AsyncConnection", "SQLAlchemyError", "Store", "is_locked", "is_lost"]
@@ -48,15 +50,14 @@ _messages = sa.Table(
     sa.Column("created", _Seconds, nullable=False, index=True),
 )
 
-Row = tuple[Any, ...]  # Any: columns of several types
-
 
 class Store:
     """A database: opens connections, and knows the statements.
 
     Reading and writing have an engine each. SQLite allows one writer: its writing engine has one
     connection, and begins each transaction by taking the write lock, so that no transaction finds
-    out half way that it can't have it. In WAL mode readers go on meanwhile. `synchronous=NORMAL`
+    out half way that it can't have it. In WAL mode readers go on meanwhile. Plain reads and writes
+    have a connection each beside these, see `Direct`. `synchronous=NORMAL`
     loses nothing that was acknowledged when a process is killed; a power cut may take the last
     moments, and corrupts nothing.
     """
@@ -75,9 +76,13 @@ class Store:
             arguments = {"timeout": url.connect_timeout, "command_timeout": url.timeout}
         self.writer = self._engine(target, arguments, size=1 if self.sqlite else 5)
         self.reader = self._engine(target, arguments, size=4) if self.sqlite else self.writer
+        self.direct: Direct | None = None  # SQLite's, once it is open
+        self._kept: list[AsyncConnection] = []
         if self.sqlite:
             _prepare_sqlite(self.writer, begin="BEGIN IMMEDIATE")
             _prepare_sqlite(self.reader, begin="BEGIN")
+            self._single = self._engine(target, arguments, size=2)
+            _prepare_sqlite(self._single, begin="BEGIN")
 
     @staticmethod
     def _engine(target: sa.URL, arguments: dict[str, Any], size: int) -> AsyncEngine:
@@ -100,6 +105,17 @@ class Store:
         elif version > SCHEMA_VERSION:
             reason = f"its schema is version {version}; this release knows {SCHEMA_VERSION}"
             raise BackendError("SQL", "create", reason)
+
+    async def open_direct(self) -> None:
+        """Open what SQLite's plain reads and writes go by."""
+        if not self.sqlite:
+            return
+        drivers: list[Any] = []  # Any: of whatever driver, see `Driver`
+        for _ in range(2):
+            conn = await self._single.connect()
+            self._kept.append(conn)
+            drivers.append((await conn.get_raw_connection()).driver_connection)
+        self.direct = Direct(*drivers)
 
     # Any, below: an expression for the time, which the two databases write differently.
     def time(self, local: float) -> Any:
@@ -230,6 +246,11 @@ class Store:
 
     async def close(self) -> None:
         """Close all connections."""
+        self.direct = None
+        for conn in self._kept:
+            await conn.close()
+        if self.sqlite:
+            await self._single.dispose()
         await self.writer.dispose()
         await self.reader.dispose()
 
@@ -252,7 +273,8 @@ def _prepare_sqlite(engine: AsyncEngine, *, begin: str) -> None:
 
 def is_locked(error: BaseException) -> bool:
     """Say whether another process kept SQLite's write lock for too long."""
-    return isinstance(error, OperationalError) and "locked" in str(error.orig)
+    cause = error.orig if isinstance(error, OperationalError) else error
+    return isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause)
 
 
 def is_lost(error: BaseException) -> bool:

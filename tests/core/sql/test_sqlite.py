@@ -10,6 +10,7 @@ import pytest
 
 from mobius_infra.core import BackendError, BackendTimeoutError, Event, open_backend
 from mobius_infra.core._backend import BackendLost, BackendRestored
+from mobius_infra.core.backends._sqlite_direct import MOST, Direct
 from mobius_infra.testing import ManualClock
 from tests.core.sql.workers import ADD
 
@@ -102,6 +103,60 @@ async def test_a_lock_that_is_held_too_long_is_a_time_out_told_once(tmp_path: Pa
     assert kinds[0] is BackendLost
     assert kinds[-1] is BackendRestored
     assert kinds.count(BackendLost) == kinds.count(BackendRestored)
+
+
+class Broken:
+    """A connection of the driver that always fails."""
+
+    async def execute_fetchall(self, sql: str, parameters: object = (), /) -> list[object]:
+        raise sqlite3.OperationalError("disk I/O error")
+
+
+async def test_plain_statements_whose_connection_broke_go_by_another(tmp_path: Path) -> None:
+    async with open_backend(f"sqlite:///{tmp_path}/x.db") as backend:
+        await backend.set("k", b"1")
+        backend._store.direct = Direct(Broken(), Broken())  # type: ignore[attr-defined]
+        await backend.set("k", b"2")
+        assert await backend.get("k") == b"2"
+
+
+@pytest.mark.parametrize("many", [1, MOST, MOST + 1, 3 * MOST])
+async def test_any_number_of_values_is_written_and_read(tmp_path: Path, many: int) -> None:
+    async with open_backend(f"sqlite:///{tmp_path}/x.db") as backend:
+        values = {f"k{n}": b"%d" % n for n in range(many)}
+        for _ in range(2):  # the second time over those of the first
+            await backend.set_many(values, ttl=60)
+            assert await backend.get_many([*values, "none"]) == [*values.values(), None]
+
+
+async def test_a_value_replaces_the_state_of_a_script(tmp_path: Path) -> None:
+    async with open_backend(f"sqlite:///{tmp_path}/x.db") as backend:
+        await backend.ping()
+        assert await backend.run(ADD, "k", 1) == (1,)
+        await backend.set("k", b"value")
+        assert await backend.get("k") == b"value"
+        assert await backend.run(ADD, "k", 1) == (1,)  # from the beginning
+
+
+async def test_a_write_whose_caller_is_cancelled_is_done(tmp_path: Path) -> None:
+    async with open_backend(f"sqlite:///{tmp_path}/x.db") as backend:
+        await backend.ping()
+        task = asyncio.create_task(backend.set("k", b"1"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await backend.set("other", b"")  # behind it in the line
+        assert await backend.get("k") == b"1"
+
+
+async def test_scripts_and_plain_writes_share_the_lock(tmp_path: Path) -> None:
+    async with open_backend(f"sqlite:///{tmp_path}/x.db") as backend:
+        await backend.ping()
+        scripts = [backend.run(ADD, "n", 1) for _ in range(50)]
+        writes = [backend.set(f"k{n}", b"") for n in range(50)]
+        await asyncio.gather(*scripts, *writes)
+        assert await backend.run(ADD, "n", 0) == (50,)
 
 
 async def test_the_folder_of_the_file_is_made(tmp_path: Path) -> None:
