@@ -15,7 +15,7 @@ from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
 
-from examples.bot.delivery import Once, listen, patiently, poll
+from examples.bot.delivery import Once, Paced, listen, patiently, poll
 from examples.bot.handlers import make_router, slowly, user_of
 from examples.bot.prices import UnknownCoinError, make_price
 from examples.bot.settings import Settings
@@ -24,7 +24,7 @@ from mobius_infra.cache import BackendTier, Cache, MemoryTier
 from mobius_infra.core import open_backend
 from mobius_infra.health import HealthMonitor, backend_check, serve, status_app
 from mobius_infra.metrics import MetricsCollector
-from mobius_infra.ratelimit import RateLimiter
+from mobius_infra.ratelimit import RateLimiter, telegram
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         api = TelegramAPIServer.from_base(env.telegram_api_url) if env.telegram_api_url else None
         bot = Bot(env.telegram_bot_token.get_secret_value(), AiohttpSession(api=api or PRODUCTION))
         bot.session.middleware(patiently)
+        bot.session.middleware(Paced(telegram()))  # within: each attempt takes its turn
         stack.push_async_callback(bot.session.close)
         url = f"http://127.0.0.1:{port}/status"
         yield PriceBot(bot, dispatcher, cache, breaker, per_user, once, url)

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from examples.bot.settings import Environment
 from mobius_infra.core import Backend, BackendError
+from mobius_infra.ratelimit import Outbound
 
 DRAIN = 10.0  # seconds that running handlers are given at the end
 REMEMBERED = 24 * 3600.0  # seconds; Telegram keeps updates for a day
@@ -80,6 +81,25 @@ async def patiently(
     Not after a lost connection: the message may have been sent.
     """
     return await make_request(bot, method)
+
+
+class Paced:
+    """Sends within Telegram's limits: a message waits for its turn, and a 429 pauses its chat."""
+
+    def __init__(self, limits: Outbound) -> None:
+        self._limits = limits
+
+    async def __call__(
+        self,
+        make_request: NextRequestMiddlewareType[Any],
+        bot: Bot,
+        method: TelegramMethod[Any],
+    ) -> Response[Any]:
+        chat = getattr(method, "chat_id", None)
+        if chat is None:  # no message: asking for updates, answering a pressed button
+            return await make_request(bot, method)
+        async with self._limits.sending(chat):
+            return await make_request(bot, method)
 
 
 async def poll(bot: Bot, dispatcher: Dispatcher, once: Once, stop: asyncio.Event) -> None:
