@@ -22,7 +22,7 @@ from mobius_infra.ratelimit import (
 )
 from mobius_infra.testing import ManualClock
 
-SECONDS, WIDTH, ROW, LEFT = 6.0, 780, 34, 190
+SECONDS, WIDTH, ROW, LEFT, RIGHT = 7.0, 900, 34, 170, 180
 LIMITS: list[tuple[str, Limit]] = [
     ("TokenBucket", TokenBucket("10/second", burst=10)),
     ("LeakyBucket", LeakyBucket("10/second", capacity=10)),
@@ -73,13 +73,13 @@ def most_in_a_second(times: list[float]) -> int:
 def row(name: str, times: list[float], number: int) -> str:
     """Return one line of the picture: a stroke for each call that goes out."""
     top = 30 + number * ROW
-    scale = (WIDTH - LEFT - 110) / SECONDS
+    scale = (WIDTH - LEFT - RIGHT) / SECONDS
     strokes = "".join(f"M{LEFT + at * scale:.1f} {top}v20" for at in times)
     return (
         f'<text x="{LEFT - 10}" y="{top + 14}" text-anchor="end">{name}</text>'
         f'<path d="{strokes}" stroke="#2266bb" stroke-opacity=".6"/>'
-        f'<text x="{WIDTH - 100}" y="{top + 14}">{len(times)}, at most '
-        f"{most_in_a_second(times)}</text>"
+        f'<text x="{WIDTH - RIGHT + 20}" y="{top + 14}">{len(times)} in all, at most '
+        f"{most_in_a_second(times)}/s</text>"
     )
 
 
@@ -90,7 +90,7 @@ async def draw() -> str:
     for number, (name, limit) in enumerate(LIMITS, start=1):
         rows.append(row(name, await admitted(limit, times), number))
     height = 60 + len(rows) * ROW
-    scale = (WIDTH - LEFT - 110) / SECONDS
+    scale = (WIDTH - LEFT - RIGHT) / SECONDS
     grid = "".join(
         f'<path d="M{LEFT + second * scale:.1f} 20V{height - 30}" stroke="#999" '
         f'stroke-dasharray="2 4"/><text x="{LEFT + second * scale:.1f}" y="{height - 14}" '
