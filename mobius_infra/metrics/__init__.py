@@ -3,6 +3,20 @@
 from mobius_infra.metrics._collector import MetricsCollector
 from mobius_infra.metrics._moments import Moments, Window
 from mobius_infra.metrics._rates import Rates
+from mobius_infra.metrics._series import NotEnoughData, Point
 from mobius_infra.metrics._sketch import Sketch
+from mobius_infra.metrics._trend import TimeLeft, Trend, time_left, trend
 
-__all__ = ["MetricsCollector", "Moments", "Rates", "Sketch", "Window"]
+__all__ = [
+    "MetricsCollector",
+    "Moments",
+    "NotEnoughData",
+    "Point",
+    "Rates",
+    "Sketch",
+    "TimeLeft",
+    "Trend",
+    "Window",
+    "time_left",
+    "trend",
+]
