@@ -1,5 +1,6 @@
 """Numbers of every component, for Prometheus and for people."""
 
+from mobius_infra.metrics._change import ChangePoint, Cusum, change_points
 from mobius_infra.metrics._collector import MetricsCollector
 from mobius_infra.metrics._moments import Moments, Window
 from mobius_infra.metrics._rates import Rates
@@ -8,6 +9,8 @@ from mobius_infra.metrics._sketch import Sketch
 from mobius_infra.metrics._trend import TimeLeft, Trend, time_left, trend
 
 __all__ = [
+    "ChangePoint",
+    "Cusum",
     "MetricsCollector",
     "Moments",
     "NotEnoughData",
@@ -17,6 +20,7 @@ __all__ = [
     "TimeLeft",
     "Trend",
     "Window",
+    "change_points",
     "time_left",
     "trend",
 ]
