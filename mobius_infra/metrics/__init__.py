@@ -1,16 +1,21 @@
 """Numbers of every component, for Prometheus and for people."""
 
+from mobius_infra.metrics._anomaly import Anomaly, anomalies, robust_scores
 from mobius_infra.metrics._change import ChangePoint, Cusum, change_points
 from mobius_infra.metrics._collector import MetricsCollector
 from mobius_infra.metrics._moments import Moments, Window
 from mobius_infra.metrics._rates import Rates
+from mobius_infra.metrics._season import Expected, Forecast, forecast
 from mobius_infra.metrics._series import NotEnoughData, Point
 from mobius_infra.metrics._sketch import Sketch
 from mobius_infra.metrics._trend import TimeLeft, Trend, time_left, trend
 
 __all__ = [
+    "Anomaly",
     "ChangePoint",
     "Cusum",
+    "Expected",
+    "Forecast",
     "MetricsCollector",
     "Moments",
     "NotEnoughData",
@@ -20,7 +25,10 @@ __all__ = [
     "TimeLeft",
     "Trend",
     "Window",
+    "anomalies",
     "change_points",
+    "forecast",
+    "robust_scores",
     "time_left",
     "trend",
 ]
