@@ -140,7 +140,7 @@ class History:
         self._tracked[series] = read
 
     def record(self, series: str, value: float, at: float | None = None) -> None:
-        """Take one value. It never raises: what can't be taken is counted in `stats()`.
+        """Take one value. No number raises: what can't be taken is counted in `stats()`.
 
         Args:
             series: its name.
@@ -218,12 +218,10 @@ class History:
         """Record all tracked numbers now. One that can't be read does not hinder the others."""
         for series, read in self._tracked.items():
             try:
-                value = read()
-            except Exception:
+                self.record(series, read())
+            except Exception:  # of whatever it reads; or what it gave is no number at all
                 self._read_failures += 1
                 log.exception("history %r: reading %r failed", self.name, series)
-            else:
-                self.record(series, value)
 
     async def _sample_always(self) -> None:
         while True:
@@ -250,6 +248,7 @@ class History:
             self._failing = False
 
     async def __aenter__(self) -> Self:
+        require(not self._tasks, "history", self.name, "entered once at a time")
         await self._attempt(self.load)
         self._tasks = [asyncio.create_task(self._sample_always(), name=f"history {self.name}")]
         if self._archive is not None:

@@ -52,27 +52,26 @@ class Rates:
         if not -LARGEST <= amount <= LARGEST:
             self.refused += 1
             return
-        self._sums = [each + amount for each in self._weighted(self._clock.monotonic())]
+        self._advance(self._clock.monotonic(), amount)
 
-    def _weighted(self, now: float) -> list[float]:
-        """Return the sums as they weigh `now`, and make that their time."""
-        passed = now - self._seen
-        if passed > 0:
-            self._seen = now
-            self._sums = [
-                each * math.exp(-passed / span)
-                for each, span in zip(self._sums, self.spans, strict=True)
-            ]
-        return self._sums
+    def _advance(self, now: float, amount: float) -> None:
+        """Let the sums weigh what they do `now`, and add `amount` to them."""
+        passed = max(now - self._seen, 0.0)  # a clock that goes back stands still
+        self._seen += passed
+        self._sums = [
+            each * math.exp(-passed / span) + amount
+            for each, span in zip(self._sums, self.spans, strict=True)
+        ]
 
     def per_second(self) -> tuple[float, ...]:
         """Return the rate over each span; zeros before anything was added."""
         now = self._clock.monotonic()
+        self._advance(now, 0.0)
         run = max(now - self._since, _SETTLING)
         # A flow of one a second since the beginning weighs span * (1 - exp(-run / span)) now.
         return tuple(
             each / (-span * math.expm1(-run / span))
-            for each, span in zip(self._weighted(now), self.spans, strict=True)
+            for each, span in zip(self._sums, self.spans, strict=True)
         )
 
     def __repr__(self) -> str:

@@ -52,7 +52,9 @@ class _Bins:
     def __init__(self, most: int) -> None:
         self.counts: dict[int, int] = {}
         self.most = most
-        self.floor = -sys.maxsize  # indexes below it were collapsed into it
+        # Indexes below it were collapsed into it. Without it the result would be the same, but each
+        # of them would make a bin, and have the lowest two looked for again.
+        self.floor = -sys.maxsize
 
     def put(self, index: int, number: int) -> None:
         """Count `number` values at `index`."""
@@ -192,8 +194,7 @@ class Sketch:
         steps = self._ascending()
         seen, value = 0, self.min
         for q in sorted(asked):
-            # Beyond 2 ** 53 a product of floats may round up to the count itself.
-            rank = min(math.floor(q * (count - 1)), count - 1)
+            rank = q * (count - 1)
             while seen <= rank:
                 value, number = next(steps)
                 seen += number
@@ -276,12 +277,11 @@ class Sketch:
             numbers += bins.counts.values()
             if len(pairs) > self.max_bins or any(abs(index) > _MOST_INDEX for index, _ in pairs):
                 raise CodecError("sketch", "more bins than it may have, or one beyond all floats")
-            if len(pairs) == self.max_bins:
-                bins.floor = min(bins.counts)
         self._zeros, self.refused = stored.zeros, stored.refused
         self.sum, self.min, self.max = stored.sum, stored.min, stored.max
         # An empty one has its minimum above its maximum, any other has not.
-        if min(numbers) < 0 or (self.min <= self.max) != (self.count > 0):
+        in_range = 0 <= min(numbers) <= max(numbers) < 1 << 63
+        if not in_range or (self.min <= self.max) != (self.count > 0):
             raise CodecError("sketch", "counts that contradict each other")
 
     def __len__(self) -> int:

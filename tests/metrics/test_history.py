@@ -66,7 +66,7 @@ def test_cells_are_those_of_a_slow_model(steps: list[tuple[int, int, float]]) ->
     """With gaps, late values and values from the future, against one that keeps everything."""
     clock = ManualClock()
     history = History("h", resolutions=SMALL, clock=clock)
-    kept: dict[int, list[tuple[float, float, float]]] = {0: [], 1: []}
+    kept: dict[int, list[tuple[float, float]]] = {0: [], 1: []}
     for pause, off, value in steps:
         clock.tick(pause)
         now, at = clock.time(), clock.time() + off
@@ -80,11 +80,11 @@ def test_cells_are_those_of_a_slow_model(steps: list[tuple[int, int, float]]) ->
                     if (one[0] // each.step - at // each.step) % each.cells
                     or one[0] // each.step == at // each.step
                 ]
-                kept[level].append((at, value, len(kept[level])))
+                kept[level].append((at, value))
     now = clock.time()
     for level, each in enumerate(SMALL):
         model: dict[float, list[tuple[float, float]]] = {}
-        for at, value, _ in kept[level]:
+        for at, value in kept[level]:
             if now // each.step - each.cells < at // each.step <= now // each.step:
                 model.setdefault(at // each.step * each.step, []).append((at, value))
         cells = history._series.get("x")
@@ -164,11 +164,14 @@ async def test_it_reads_what_is_tracked_at_each_interval(manual_clock: ManualClo
     history = History("h", interval=2, clock=manual_clock)
     history.track("hits", lambda: hits)
     history.track("broken", lambda: 1 // 0)
+    history.track("none", lambda: None)  # type: ignore[arg-type, return-value]
     async with history:
+        with pytest.raises(ConfigurationError, match="once at a time"):
+            await history.__aenter__()
         for hits in range(1, 5):  # noqa: B007 - read by the lambda
             await manual_clock.advance(2)
     assert [each.last for each in history.read("hits", 60)] == [1, 1, 2, 3, 4]
-    assert history.stats().read_failures == 5
+    assert history.stats().read_failures == 10
     assert manual_clock.sleepers == 0
 
 
@@ -183,7 +186,7 @@ async def test_it_survives_a_restart(url: str, manual_clock: ManualClock, tmp_pa
         for part in range(4):
             history = History("h", backend=backend, clock=manual_clock)
             async with history:
-                for _ in range(200):
+                for _ in range(100):
                     for series in ("a", f"only {part}"):
                         value = chance.gauss(0, 1)
                         history.record(series, value)

@@ -109,6 +109,12 @@ def test_gaps_are_passed_over() -> None:
         assert (expected.at, expected.value) == pytest.approx((t, v), abs=1.0)
 
 
+def test_zero_is_a_value_and_no_gap() -> None:
+    """A service that was switched off."""
+    got = found(timed([10.0, 20.0] * 20 + [0.0] * 40), 2)
+    assert [each.value for each in got.steps] == pytest.approx([0, 0], abs=0.5)
+
+
 def test_the_order_of_the_points_does_not_matter() -> None:
     points = wave(60)
     shuffled = points.copy()

@@ -200,6 +200,7 @@ GOOD = sketch_of([0.5, -2.0], max_bins=10).to_bytes()
         GOOD.replace(b'"version":1', b'"version":2'),
         GOOD.replace(b'"zeros":0', b'"zeros":-1'),
         GOOD.replace(b'"zeros":0', b'"zeros":0.5'),
+        GOOD.replace(b'"zeros":0', b'"zeros":1' + b"0" * 400),
         GOOD.replace(b'"max_bins":10', b'"max_bins":0'),
         GOOD.replace(b'"relative_error":0.01', b'"relative_error":NaN'),
         GOOD.replace(b'"min":-2.0', b'"min":NaN'),
