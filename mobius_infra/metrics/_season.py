@@ -1,7 +1,7 @@
 """What comes next in a series that repeats itself, and how far off that may be."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist, fmean, median
@@ -11,7 +11,7 @@ from mobius_infra.metrics._moments import LARGEST
 from mobius_infra.metrics._series import NotEnoughData, Point, check_share, in_order
 
 MOST = 5_000
-"""Steps looked at, the latest: fitting them takes some tenths of a second."""
+"""Steps looked at, the latest: fitting them takes a tenth of a second."""
 
 LEAST_SEASONS = 3
 """Two to begin from, and one to learn from how far off forecasts are."""
@@ -70,8 +70,8 @@ def forecast(
     exact for independent normal errors (Hyndman, Koehler, Ord, Snyder, "Forecasting with
     Exponential Smoothing", Springer 2008, sections 3.4 and 6.3). The first two seasons give the
     states to begin from; the weights are those with the smallest squared error on all that follows.
-    Steps without a value are passed over. A call may take some tenths of a second: in a service,
-    run it by `asyncio.to_thread`.
+    Steps without a value are passed over. With 5,000 steps a call takes a tenth of a second: in a
+    service, run it by `asyncio.to_thread`.
 
     Args:
         points: times in seconds and values, in any order. Points of one step become their median.
@@ -116,14 +116,22 @@ def forecast(
     squares, errors = state.follow(slots, chosen)
     deviation = math.sqrt(squares / max(errors - 3, 1))
     reach = NormalDist().inv_cdf((1 + coverage) / 2) * deviation
-    steps = []
-    spread = 1.0
+    last = series[-1][0]
+    steps = tuple(
+        Expected(last + h * width, value, value - reach * off, value + reach * off)
+        for h, off in enumerate(_spread(chosen, season, horizon), 1)
+        for value in (state.ahead(h),)
+    )
+    return Forecast(steps, deviation, chosen)
+
+
+def _spread(weights: Weights, season: int, horizon: int) -> Iterator[float]:
+    """Give how many times as far off a forecast is for each step ahead, from 1 (section 6.3)."""
+    level, slope, seasonal = weights
+    variance = 1.0
     for h in range(1, horizon + 1):
-        value, off = state.ahead(h), reach * math.sqrt(spread)
-        steps.append(Expected(series[-1][0] + h * width, value, value - off, value + off))
-        level, slope, seasonal = chosen
-        spread += (level + slope * h + seasonal * (h % season == 0)) ** 2
-    return Forecast(tuple(steps), deviation, chosen)
+        yield math.sqrt(variance)
+        variance += (level + slope * h + seasonal * (h % season == 0)) ** 2
 
 
 def by_step(series: Sequence[Point], period: float, step: float | None) -> tuple[int, list[int]]:
