@@ -7,6 +7,9 @@ from typing import ParamSpec, TypeAlias, TypeVar
 
 import pytest
 
+# Not in the conformance suite's own conftest: where workers share the tests, whoever prints the end
+# of the run collects none, and does not load it.
+from tests.conformance.summary import pytest_terminal_summary as pytest_terminal_summary
 from tests.servers.cluster import RedisCluster
 from tests.servers.missing import must_have_servers, obtain, summarise_skips
 from tests.servers.postgres import PostgresServer

@@ -24,7 +24,8 @@ from mobius_infra.ratelimit import (
 )
 from mobius_infra.ratelimit._step import DECIDE, request, written
 from mobius_infra.testing import ManualClock
-from tests.conformance.conftest import HOMES, url_of
+from tests.conformance.conftest import url_of
+from tests.conformance.summary import HOMES
 from tests.ratelimit.test_limiter import passed
 from tests.servers.redis import RedisServer
 
