@@ -16,7 +16,7 @@ HOMES = [
 ]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def show_conformance(terminalreporter: pytest.TerminalReporter) -> None:
     """Show how many statements of each part of the contract held in each home."""
     table: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for report in terminalreporter.stats.get("passed", []):
