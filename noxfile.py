@@ -59,7 +59,10 @@ def tests(session: nox.Session) -> None:
     if REQUIRED not in PYTHONS:
         session.error(f"Python {REQUIRED} is required for the tests and was not found")
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    # Each worker starts servers of its own, so there are few; `-- -n 0` runs all in one process.
+    session.run(
+        "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "worksteal", *session.posargs
+    )
 
 
 @nox.session

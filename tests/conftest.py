@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeAlias, TypeVar
 
 import pytest
 
+from tests.conformance.summary import show_conformance
 from tests.servers.cluster import RedisCluster
 from tests.servers.missing import must_have_servers, obtain, summarise_skips
 from tests.servers.postgres import PostgresServer
@@ -36,6 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.external_service)
+
+
+# Not in the conformance suite's own conftest: where workers share the tests, whoever prints the end
+# of the run collects none, and does not load it.
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what held for each backend."""
+    show_conformance(terminalreporter)
 
 
 # First among the wrappers is outermost: what it prints comes after pytest's own last line.

@@ -15,16 +15,16 @@ from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
 
-from examples.bot.delivery import Once, listen, patiently, poll
+from examples.bot.delivery import Once, Paced, listen, patiently, poll
 from examples.bot.handlers import make_router, slowly, user_of
 from examples.bot.prices import UnknownCoinError, make_price
 from examples.bot.settings import Settings
-from mobius_infra.breaker import CircuitBreaker, State
+from mobius_infra.breaker import CircuitBreaker, State, bulkhead, resilient, retry, timeout
 from mobius_infra.cache import BackendTier, Cache, MemoryTier
-from mobius_infra.core import open_backend
+from mobius_infra.core import Component, open_backend
 from mobius_infra.health import HealthMonitor, backend_check, serve, status_app
 from mobius_infra.metrics import MetricsCollector
-from mobius_infra.ratelimit import RateLimiter
+from mobius_infra.ratelimit import RateLimiter, telegram
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +71,32 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         async def upstream() -> bool:
             return breaker.state is State.CLOSED
 
+        again = retry((aiohttp.ClientError, TimeoutError), **production.retry.options())
+        in_time = timeout(production.timeout, name="upstream")
+        slots = bulkhead(**production.bulkhead.options())
+        guard = resilient(retry=again, breaker=breaker, timeout=in_time, bulkhead=slots)
+
         await start(monitor)
+        components: list[Component] = [cache, again, breaker, in_time, slots, per_user]
         metrics = MetricsCollector(name=settings.metrics.name)
-        metrics.watch(cache, breaker, per_user)
+        metrics.watch(*components)
         page = status_app(
             monitor,
-            components=[cache, breaker, per_user],
+            components=components,
             metrics=metrics.render,
             title=settings.metrics.title,
         )
         port = await start(serve(page, "127.0.0.1", env.status_port))
 
-        timeout = aiohttp.ClientTimeout(total=production.upstream_timeout)
-        http = await start(aiohttp.ClientSession(timeout=timeout))
-        price = make_price(http, env.upstream_url, cache, breaker)
+        http = await start(aiohttp.ClientSession())
+        price = make_price(http, env.upstream_url, cache, guard)
         once, dispatcher = Once(backends[0]), Dispatcher()
         dispatcher.update.outer_middleware(once)
         dispatcher.include_router(make_router(price, monitor, per_user, limits.message_length))
         api = TelegramAPIServer.from_base(env.telegram_api_url) if env.telegram_api_url else None
         bot = Bot(env.telegram_bot_token.get_secret_value(), AiohttpSession(api=api or PRODUCTION))
-        bot.session.middleware(patiently)
+        bot.session.middleware(patiently())
+        bot.session.middleware(Paced(telegram()))  # within: each attempt takes its turn
         stack.push_async_callback(bot.session.close)
         url = f"http://127.0.0.1:{port}/status"
         yield PriceBot(bot, dispatcher, cache, breaker, per_user, once, url)

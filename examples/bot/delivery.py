@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import tenacity
 from aiogram import BaseMiddleware, Bot, Dispatcher
-from aiogram.client.session.middlewares.base import NextRequestMiddlewareType
+from aiogram.client.session.middlewares.base import (
+    NextRequestMiddlewareType,
+    RequestMiddlewareType,
+)
 from aiogram.exceptions import TelegramRetryAfter, TelegramServerError
 from aiogram.methods import Response, TelegramMethod
 from aiogram.types import TelegramObject, Update
@@ -14,7 +16,9 @@ from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
 from examples.bot.settings import Environment
-from mobius_infra.core import Backend, BackendError
+from mobius_infra.breaker import Backoff, retry
+from mobius_infra.core import Backend, BackendError, Clock
+from mobius_infra.ratelimit import Outbound
 
 DRAIN = 10.0  # seconds that running handlers are given at the end
 REMEMBERED = 24 * 3600.0  # seconds; Telegram keeps updates for a day
@@ -60,26 +64,43 @@ class Once(BaseMiddleware):
             await asyncio.wait(self._running, timeout=timeout)
 
 
-def _pause(call: tenacity.RetryCallState) -> float:
-    error = call.outcome.exception() if call.outcome else None
-    asked: float = getattr(error, "retry_after", 0.5 * 2**call.attempt_number)
-    return asked
-
-
-@tenacity.retry(
-    retry=tenacity.retry_if_exception_type((TelegramRetryAfter, TelegramServerError)),
-    wait=_pause,
-    stop=tenacity.stop_after_attempt(5),
-    reraise=True,
-)
-async def patiently(
-    make_request: NextRequestMiddlewareType[Any], bot: Bot, method: TelegramMethod[Any]
-) -> Response[Any]:
-    """Send a call again that the Bot API refused for now.
+def patiently(clock: Clock | None = None) -> RequestMiddlewareType:
+    """Return what sends a call again that the Bot API refused for now.
 
     Not after a lost connection: the message may have been sent.
     """
-    return await make_request(bot, method)
+
+    @retry(
+        on=(TelegramRetryAfter, TelegramServerError),
+        attempts=5,
+        wait=Backoff(first=1.0, most=10.0, jitter="equal"),
+        clock=clock,
+    )
+    async def send(
+        make_request: NextRequestMiddlewareType[Any], bot: Bot, method: TelegramMethod[Any]
+    ) -> Response[Any]:
+        return await make_request(bot, method)
+
+    return send
+
+
+class Paced:
+    """Sends within Telegram's limits: a message waits for its turn, and a 429 pauses its chat."""
+
+    def __init__(self, limits: Outbound) -> None:
+        self._limits = limits
+
+    async def __call__(
+        self,
+        make_request: NextRequestMiddlewareType[Any],
+        bot: Bot,
+        method: TelegramMethod[Any],
+    ) -> Response[Any]:
+        chat = getattr(method, "chat_id", None)
+        if chat is None:  # no message: asking for updates, answering a pressed button
+            return await make_request(bot, method)
+        async with self._limits.sending(chat):
+            return await make_request(bot, method)
 
 
 async def poll(bot: Bot, dispatcher: Dispatcher, once: Once, stop: asyncio.Event) -> None:

@@ -4,11 +4,12 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from typing import Never
 
 import aiohttp
 from pydantic import BaseModel
 
-from mobius_infra.breaker import CircuitBreaker
+from mobius_infra.breaker import Resilient
 from mobius_infra.cache import Cache
 from mobius_infra.core import Rejected
 
@@ -31,7 +32,7 @@ class UnknownCoinError(Exception):
 
 
 def make_price(
-    session: aiohttp.ClientSession, url: str, cache: Cache, breaker: CircuitBreaker
+    session: aiohttp.ClientSession, url: str, cache: Cache, guard: Resilient[Never]
 ) -> PriceOf:
     """Make the function that asks the upstream at `url` for a coin's price.
 
@@ -39,7 +40,7 @@ def make_price(
     """
 
     @cache.cached(key="{coin}", tags=["coin:{coin}"], type_=Price)
-    @breaker
+    @guard
     async def price(coin: str) -> Price:
         async with session.get(f"{url}/price/{coin}") as response:
             if response.status == 404:

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from mobius_infra.breaker import BreakerConfig
+from mobius_infra.breaker import BreakerConfig, BulkheadConfig, RetryConfig
 from mobius_infra.core import Config
 from mobius_infra.ratelimit import RateLimiterConfig
 
@@ -69,7 +69,9 @@ class ProductionFile(Config):
     """`production.json`."""
 
     upstream: BreakerConfig
-    upstream_timeout: float = Field(1.0, gt=0, description="seconds for one request")
+    retry: RetryConfig
+    bulkhead: BulkheadConfig
+    timeout: float = Field(1.0, gt=0, description="seconds for one request")
 
 
 class Settings(Config):

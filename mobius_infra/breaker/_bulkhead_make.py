@@ -22,7 +22,9 @@ class BulkheadOptions(TypedDict):
 class BulkheadConfig(Config):
     """All that a file can say of a `bulkhead`; the fields are its parameters.
 
-    reports = bulkhead(**BulkheadConfig.load(settings).options())
+    For example::
+
+        reports = bulkhead(**BulkheadConfig.load(settings).options())
     """
 
     limit: int

@@ -77,6 +77,8 @@ class HedgeOptions(TypedDict):
 class HedgeConfig(Config):
     """All that a file can say of a `hedge`; the fields are its parameters.
 
+    For example::
+
         late = hedge(**HedgeConfig.load(settings).options(), budget=budget)
 
     As JSON: `{"name": "search", "after": {"share": 0.95}}`, or `"after": 0.05`.

@@ -119,6 +119,8 @@ def resilient(
 ) -> Resilient[Any]:
     """Stack them around a function, in the order in which they work.
 
+    For example::
+
         @resilient(
             fallback=fallback(last_known),
             retry=retry(on=httpx.TransportError, budget=budget),

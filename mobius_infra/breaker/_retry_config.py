@@ -20,6 +20,8 @@ class RetryOptions(TypedDict):
 class RetryConfig(Config):
     """All that a file can say of a `retry`; the fields are its parameters.
 
+    For example::
+
         prices = retry(on=httpx.TransportError, **RetryConfig.load(settings).options())
 
     As JSON: `{"name": "prices", "attempts": 5, "wait": {"first": 0.5, "most": 10}}`.

@@ -80,6 +80,7 @@ class Store:
         self.freshness = freshness
         self.clock = clock
         self.cap = self._most = FOREVER if memory.max_ttl is None else memory.max_ttl
+        self._unheard, self._heard_since = self.cap, NEVER
         self.on_first_hit: Callable[[str], None] | None = None
         self.on_foreseen: Callable[[str, float], None] | None = None
         self._name = name
@@ -217,7 +218,7 @@ class Store:
         if entry is None:
             return
         now, options = self.clock.monotonic(), self.freshness
-        ends, trusted_until = now + life.fresh_for, asked_at + self.cap
+        ends, trusted_until = now + life.fresh_for, self._trusted_until(asked_at)
         capped = trusted_until < ends  # the lower tiers have it for longer
         entry.fresh_until = trusted_until if capped else ends
         entry.stale_until = ends + life.stale_for if life.stale_for else ends  # shared: 24 bytes
@@ -308,14 +309,21 @@ class Store:
 
     def trusted(self, recipe: Recipe, sequence: int, asked_at: float) -> bool:
         """Say whether a load that began then may answer who asks now."""
-        if sequence < self.marks.doubted or self.clock.monotonic() >= asked_at + self.cap:
+        if sequence < self.marks.doubted:
+            return False
+        if self.clock.monotonic() >= self._trusted_until(asked_at):
             return False
         return self.marks.since(recipe.key, recipe.tags, sequence)
 
-    def trust(self, *, bound: float | None) -> None:
-        """Trust what is held from now on; for `bound` seconds only, if no invalidation is heard.
+    def _trusted_until(self, asked_at: float) -> float:
+        # What was asked for before invalidations were heard again may have missed one.
+        return asked_at + (self.cap if asked_at > self._heard_since else self._unheard)
 
-        What is held, or is being loaded, may have been made invalid unheard, in either case.
-        """
-        self.marks.doubt()
-        self.cap = self._most if bound is None else min(self._most, bound)
+    def trust(self, *, bound: float | None) -> None:
+        """Trust what is asked for from now on; for `bound` seconds only, if nothing is heard."""
+        if bound is None:
+            self._unheard, self._heard_since = self.cap, self.clock.monotonic()
+            self.cap = self._most
+        else:
+            self.marks.doubt()
+            self.cap = min(self._most, bound)

@@ -1,5 +1,43 @@
 """Numbers of every component, for Prometheus and for people."""
 
+from mobius_infra.metrics._anomaly import Anomaly, anomalies, robust_scores
+from mobius_infra.metrics._cells import Cell, Resolution
+from mobius_infra.metrics._change import ChangePoint, Cusum, change_points
 from mobius_infra.metrics._collector import MetricsCollector
+from mobius_infra.metrics._history import History, HistoryNotSaved, HistoryStats
+from mobius_infra.metrics._moments import Moments, Window
+from mobius_infra.metrics._rates import Rates
+from mobius_infra.metrics._season import Expected, Forecast, forecast
+from mobius_infra.metrics._series import NotEnoughData, Point
+from mobius_infra.metrics._sketch import Sketch
+from mobius_infra.metrics._sparkline import sparkline
+from mobius_infra.metrics._trend import TimeLeft, Trend, time_left, trend
 
-__all__ = ["MetricsCollector"]
+__all__ = [
+    "Anomaly",
+    "Cell",
+    "ChangePoint",
+    "Cusum",
+    "Expected",
+    "Forecast",
+    "History",
+    "HistoryNotSaved",
+    "HistoryStats",
+    "MetricsCollector",
+    "Moments",
+    "NotEnoughData",
+    "Point",
+    "Rates",
+    "Resolution",
+    "Sketch",
+    "TimeLeft",
+    "Trend",
+    "Window",
+    "anomalies",
+    "change_points",
+    "forecast",
+    "robust_scores",
+    "sparkline",
+    "time_left",
+    "trend",
+]

@@ -1,4 +1,4 @@
-"""What a limiter tells its listeners: where its state is kept has changed."""
+"""What limiters tell their listeners."""
 
 from dataclasses import dataclass
 
@@ -18,4 +18,23 @@ class LimiterDegraded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimiterRestored(Event):
-    """The backend keeps the limits again."""
+    """The backend keeps the limits again.
+
+    Attributes:
+        down_for: seconds since it was lost.
+    """
+
+    down_for: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundPaused(Event):
+    """An upstream asked for a pause.
+
+    Attributes:
+        chat: whose messages wait; None: everybody's.
+        seconds: how long.
+    """
+
+    chat: str | None
+    seconds: float

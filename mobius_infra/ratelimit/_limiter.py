@@ -1,82 +1,39 @@
 """The rate limiter as its users see it."""
 
-import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from functools import wraps
-from typing import Any, Literal, NamedTuple, ParamSpec, Self, TypeVar
+from functools import partial, wraps
+from typing import Any, Final, Literal, ParamSpec, Self, TypeVar
 
 from mobius_infra.core import (
     AsyncDecorator,
     Backend,
-    BackendError,
     Clock,
-    Config,
+    ConfigurationError,
     Events,
-    Stats,
     SystemClock,
     compile_key,
-    counter,
-    gauge,
     require,
-    state,
 )
-from mobius_infra.ratelimit._bucket import Taken, TokenBucket
+from mobius_infra.ratelimit._decorated import answerer, cost_reader, wrap_leased, wrap_local
 from mobius_infra.ratelimit._errors import RateLimitedError
-from mobius_infra.ratelimit._events import LimiterDegraded, LimiterRestored
-from mobius_infra.ratelimit._store import LocalStore
+from mobius_infra.ratelimit._gate import Gate
+from mobius_infra.ratelimit._kind import SECOND, require_whole
+from mobius_infra.ratelimit._lease import Leases, PermitLease
+from mobius_infra.ratelimit._limits import Limits, limits_of
+from mobius_infra.ratelimit._permit import Permit
+from mobius_infra.ratelimit._policy import Decision, Policy
+from mobius_infra.ratelimit._settings import RateLimiterConfig, RateLimiterStats
+from mobius_infra.ratelimit._shared import OnError, Share, Shared
+from mobius_infra.ratelimit._table import Taken, key_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-OnError = Literal["local", "allow", "deny"]
-# Any: the answer stands for that of whatever function is decorated, with that function's arguments.
-OnLimit = Literal["raise", "wait"] | Callable[..., Any]
+# Any, here and below: arguments and answers of whatever function is decorated.
+OnLimit = Literal["raise", "wait", "drop"] | Callable[..., Any]
+KeyOf = str | Callable[..., str] | None
 
-
-class Decision(NamedTuple):
-    """What a limiter said.
-
-    Attributes:
-        allowed: whether the call may be made.
-        remaining: tokens left.
-        retry_after: seconds until this call would pass; 0 if it may.
-        reset: seconds until the bucket is full.
-    """
-
-    allowed: bool
-    remaining: float
-    retry_after: float
-    reset: float
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimiterStats(Stats):
-    """A limiter's numbers."""
-
-    allowed: int = counter("Calls that passed")
-    limited: int = counter("Calls that were refused")
-    waited: int = counter("Calls that passed after waiting")
-    backend_errors: int = counter("Decisions that the backend failed to make")
-    evicted: int = counter("Keys forgotten before their bucket was full, for want of room")
-    keys: int = gauge("Keys kept in this process")
-    waiting: int = gauge("Calls that wait now")
-    mode: str = state("Where limits are kept: local, shared, or degraded")
-
-
-class RateLimiterConfig(Config):
-    """A limiter's settings, for files. The fields are parameters of `RateLimiter`."""
-
-    name: str
-    rate: float | str
-    burst: float | None = None
-    key: str | None = None
-    on_limit: Literal["raise", "wait"] = "raise"
-    max_wait: float = 10.0
-    max_waiting: int = 1_000
-    max_keys: int = 100_000
-    on_error: OnError = "local"
+_TIERS: Final = 1_000  # sets of limits that one limiter meets at most: they are meant to be few
 
 
 class RateLimiter(AsyncDecorator):
@@ -89,17 +46,30 @@ class RateLimiter(AsyncDecorator):
 
     Args:
         name: labels its numbers, events and errors.
-        limit: the limit of each key.
+        limit: the limit of each key; several, which a call passes all or spends none of; a text
+            such as `5/second; 100/minute`; or a function of the call's arguments that returns one
+            of these, for quotas by tier. Another limit is another state: who changes tier begins
+            afresh.
         key: a template such as `{user_id}`, or a function of the call's arguments, that says whose
             limit a call counts against; None: all calls share one.
+        cost: tokens that a call takes: a number, the parameter that says it, or a function of the
+            call's arguments.
         on_limit: what a refused call gets: `raise` a `RateLimitedError`; `wait` its turn, first
-            come first served; or a function, called with the error and then the call's arguments,
-            whose result (awaited if need be) is returned instead.
+            come first served; `drop`: it returns None without being made; or a function, called
+            with the error and then the call's arguments, whose result (awaited if need be) is
+            returned instead.
         max_wait: seconds that a call waits at most; one that would wait longer is refused at once.
         max_waiting: calls of one key that wait at most; more are refused at once.
-        max_keys: keys kept in this process at most.
+        max_keys: keys kept in this process at most. New ones share one limit while all are in use.
         backend: keeps the limits for the whole fleet, by its own time; None: this process alone.
-        on_error: when the backend fails: keep limits `local`ly, `allow` all, or `deny` all.
+            A call that is cancelled while it asks the backend may have spent its cost, unless it
+            waits (`on_limit="wait"`).
+        lease: takes permits ahead from the backend, for rates that one round trip a call is too
+            slow for; see `PermitLease` for what that costs in exactness.
+        on_error: while the backend is away: keep to this process's share of the limits (`local`),
+            let everything through (`open`), or nothing (`closed`).
+        replicas: processes that share the limits, for `local`: each keeps to so small a part of
+            rate and burst, of which at least 1.
         clock: measures all of it where there is no backend.
 
     Raises:
@@ -107,244 +77,267 @@ class RateLimiter(AsyncDecorator):
     """
 
     __slots__ = (
-        "_allowed", "_backend", "_backend_errors", "_clock", "_degraded", "_key", "_limited",
-        "_max_wait", "_max_waiting", "_on_error", "_on_limit", "_store", "_turns", "_waited",
-        "events", "limit", "name",
+        "_clock", "_cost", "_fixed", "_gate", "_key", "_lease", "_leases", "_limit", "_max_keys",
+        "_on_limit", "_replicas", "_shared", "_shares", "events", "name",
     )  # fmt: skip
 
     def __init__(
         self,
         name: str,
-        limit: TokenBucket,
+        limit: Limits | Callable[..., Limits],
         *,
-        key: str | Callable[..., str] | None = None,
+        key: KeyOf = None,
+        cost: int | str | Callable[..., int] = 1,
         on_limit: OnLimit = "raise",
         max_wait: float = 10.0,
         max_waiting: int = 1_000,
         max_keys: int = 100_000,
         backend: Backend | None = None,
+        lease: PermitLease | None = None,
         on_error: OnError = "local",
+        replicas: int = 1,
         clock: Clock | None = None,
     ) -> None:
         require(bool(name), "name", name, "a name for numbers, events and errors")
-        known = callable(on_limit) or on_limit in ("raise", "wait")
-        require(known, "on_limit", on_limit, "'raise', 'wait' or a function")
-        require(max_wait >= 0, "max_wait", max_wait, "zero or more seconds")
-        require(max_waiting >= 1, "max_waiting", max_waiting, "at least 1 call")
-        require(max_keys >= 1, "max_keys", max_keys, "at least 1 key")
+        known = callable(on_limit) or on_limit in ("raise", "wait", "drop")
+        require(known, "on_limit", on_limit, "'raise', 'wait', 'drop' or a function")
+        bounded = type(max_wait) in (int, float) and 0 <= max_wait < float("inf")
+        require(bounded, "max_wait", max_wait, "zero or more seconds")
+        require_whole("max_waiting", max_waiting)
+        require_whole("max_keys", max_keys)
         require(
-            on_error in ("local", "allow", "deny"), "on_error", on_error, "local, allow or deny"
+            on_error in ("local", "open", "closed"), "on_error", on_error, "local, open or closed"
         )
+        require_whole("replicas", replicas)
         self.name = name
-        self.limit = limit
         self.events = Events()
+        self._limit = limit
         self._key = key
+        self._cost = cost
         self._on_limit = on_limit
-        self._max_wait = max_wait
-        self._max_waiting = max_waiting
-        self._backend = backend
-        self._on_error = on_error
+        self._max_keys = max_keys
+        self._replicas = replicas
         self._clock = clock or SystemClock()
-        self._store = LocalStore(limit, max_keys)
-        self._turns: dict[str, _Turns] = {}
-        self._degraded = False
-        self._allowed = self._limited = self._waited = self._backend_errors = 0
+        self._shares: dict[object, Share] = {}
+        self._shared: Shared | None = None
+        if backend is not None:
+            self._shared = Shared(name, backend, on_error, self._clock, self.events)
+        self._lease = lease
+        self._leases: Leases | None = None
+        self._gate = Gate(
+            name,
+            self._shared,
+            clock=self._clock,
+            max_wait=max_wait if on_limit == "wait" else None,
+            max_waiting=max_waiting,
+        )
+        self._fixed: Share | None = None
+        if not callable(limit):
+            self._fixed = self._share(limit)
+            self._check_once(self._fixed)
+        elif lease is not None:
+            raise ConfigurationError("lease", lease, "left out where the limit is by tier")
+
+    def _check_once(self, share: Share) -> None:
+        if not isinstance(self._cost, str) and not callable(self._cost):
+            share.policy.check(self.name, self._cost)
+        if self._lease is not None:
+            require(self._shared is not None, "backend", None, "given, for a lease to be from it")
+            require(self._on_limit != "wait", "on_limit", "wait", "another, with a lease")
+            require(
+                not share.policy.queued,
+                "limit",
+                share.policy.limits,
+                "without a LeakyQueue, for leases",
+            )
+            assert self._shared is not None  # noqa: S101 - for the type checker
+            self._leases = Leases(self._lease, share, self._shared, self._max_keys, self._clock)
 
     @classmethod
     def from_config(
         cls,
         config: RateLimiterConfig,
         *,
-        key: str | Callable[..., str] | None = None,
+        key: KeyOf = None,
         on_limit: OnLimit | None = None,
         backend: Backend | None = None,
+        lease: PermitLease | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Build one from settings, and from what files can't say."""
-        given = config.model_dump(exclude={"name", "rate", "burst"})
+        given = config.model_dump(exclude={"name", "rate", "burst", "algorithm"})
         if key is not None:
             given["key"] = key
         if on_limit is not None:
             given["on_limit"] = on_limit
-        bucket = TokenBucket(config.rate, config.burst)
-        return cls(config.name, bucket, backend=backend, clock=clock, **given)
+        limits = config.limits()
+        return cls(config.name, limits, backend=backend, lease=lease, clock=clock, **given)
 
-    async def acquire(self, key: str = "", cost: float = 1.0) -> None:
+    async def acquire(self, key: str = "", cost: int = 1, *, limit: Limits | None = None) -> Permit:
         """Take `cost` tokens of `key`; wait for them, if that is how the limiter was made.
+
+        With `drop` or a function as `on_limit`, which answer for calls, a refusal is raised here.
+
+        Args:
+            key: whose.
+            cost: how many; 0 passes if nobody waits, and takes nothing.
+            limit: of the key's tier, where the limiter's limit is a function.
 
         Raises:
             RateLimitedError: if they are not there, or would not be within `max_wait`.
-            ConfigurationError: if `cost` is more than the bucket ever holds, or negative.
+            CostAboveLimitError: if no wait would be long enough.
+            ConfigurationError: if `cost` is not a whole number, or negative.
         """
-        self._check_cost(cost)
-        if self._on_limit == "wait":
-            await self._wait(key, cost)
-            return
-        decision = await self._take(key, cost)
-        if not decision.allowed:
-            raise self._refuse(key, decision)
-        self._allowed += 1
+        share = self._given(limit)
+        share.policy.check(self.name, cost)
+        taken = await self._enter(share, key, cost)
+        back = None if self._leases is None else self._leases.put_back
+        return self._gate.permit(share, key, cost, taken, delay=False, back=back)
 
-    async def peek(self, key: str = "") -> Decision:
-        """Say what the next call would get, taking nothing."""
-        _, remaining, _, reset = await self._take(key, 0.0)
-        wait = max(1.0 - remaining, 0.0) / self.limit.rate
-        return Decision(wait == 0.0, remaining, wait, reset)
+    async def reserve(
+        self, key: str = "", cost: int = 1, *, max_delay: float, limit: Limits | None = None
+    ) -> Permit:
+        """Take `cost` tokens ahead of their time, without waiting for it.
 
-    async def reset(self, key: str = "") -> None:
-        """Fill the bucket of `key`.
+        The permit's `delay` says how long to wait; its `cancel()` gives them back.
+
+        Args:
+            key: whose.
+            cost: how many.
+            max_delay: seconds that the delay may be at most.
+            limit: as of `acquire`.
 
         Raises:
-            BackendError: if the backend keeps it and failed.
+            RateLimitedError: if the delay would be longer.
+            ConfigurationError: for limits by counted windows (`FixedWindow`,
+                `SlidingWindowCounter`): they know nothing of windows to come.
         """
-        self._store.forget(key)
-        if self._backend is not None:
-            await self._backend.delete(self._stored(key))
+        share = self._given(limit)
+        policy = share.policy
+        policy.check(self.name, cost)
+        require(0 <= max_delay < float("inf"), "max_delay", max_delay, "zero or more seconds")
+        allowed = "a bucket, a LeakyQueue or a SlidingWindowLog, to reserve"
+        require(policy.promises, "limit", policy.limits, allowed)
+        patience = min(int(max_delay * SECOND), policy.patience)
+        taken = await self._gate.reserve(share, key, cost, patience)
+        return self._gate.permit(share, key, cost, taken, delay=True)
+
+    async def peek(self, key: str = "", cost: int = 1, *, limit: Limits | None = None) -> Decision:
+        """Say what a call would get, taking nothing."""
+        share = self._given(limit)
+        share.policy.check(self.name, cost)
+        if self._shared is None:
+            taken = share.policy.table.peek(key_of(key), cost)
+        else:
+            taken = await self._shared.peek(share, key, cost)
+        return share.policy.decision(taken, allowed=not taken.wait)
+
+    async def reset(self, key: str = "", *, limit: Limits | None = None) -> None:
+        """Give `key` all of its limits again.
+
+        Raises:
+            BackendError: if the backend keeps them and failed.
+        """
+        share = self._given(limit)
+        if self._shared is None:
+            share.policy.table.reset(key_of(key))
+        else:
+            await self._shared.reset(share, key)
+        if self._leases is not None:
+            self._leases.forget(key)
+
+    async def release(self) -> None:
+        """Give leased permits back that were not used: for when the process ends."""
+        if self._leases is not None:
+            await self._leases.release()
+        await self._gate.settle()
 
     def stats(self) -> RateLimiterStats:
         """Return the numbers as they are now."""
-        shared = "degraded" if self._degraded else "shared"
+        tables = {id(part.table): part.table for share in self._shares.values() for part in share}
+        shared = self._shared
+        mode = "local" if shared is None else "degraded" if shared.degraded else "shared"
         return RateLimiterStats(
-            allowed=self._allowed,
-            limited=self._limited,
-            waited=self._waited,
-            backend_errors=self._backend_errors,
-            evicted=self._store.evicted,
-            keys=len(self._store),
-            waiting=sum(turns.waiting for turns in self._turns.values()),
-            mode="local" if self._backend is None else shared,
+            allowed=self._gate.allowed,
+            limited=self._gate.limited,
+            waited=self._gate.waited,
+            backend_errors=0 if shared is None else shared.errors,
+            overflowed=sum(table.overflowed for table in tables.values()),
+            keys=sum(len(table) for table in tables.values()),
+            waiting=self._gate.waiting,
+            mode=mode,
         )
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        key_of = _shared if self._key is None else compile_key(self._key, func)
-        if self._backend is None and self._on_limit == "raise":
-            return self._wrap_local(func, key_of)
-        on_limit = self._on_limit
+        find_key = compile_key(self._key, func) if self._key is not None else _shared_key
+        share = self._fixed
+        answers = callable(self._on_limit) or self._on_limit == "drop"
+        if share is None or type(self._cost) is not int or answers:
+            return self._wrap_any(func, find_key)
+        if self._leases is not None:
+            return wrap_leased(func, find_key, self._cost, self._leases, self._gate)
+        if self._shared is not None or share.policy.queued:
+            return self._wrap_any(func, find_key)
+        return wrap_local(func, self._key, find_key, self._cost, share, self._gate)
+
+    def _wrap_any(
+        self, func: Callable[P, Awaitable[R]], find_key: Callable[..., str]
+    ) -> Callable[P, Coroutine[Any, Any, R]]:
+        """Wrap for whatever is decided at the call."""
+        find_cost = cost_reader(self._cost, func)
+        answer = answerer(self._on_limit)
 
         @wraps(func)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            share = self._fixed or self._tier(*args, **kwargs)
+            cost = find_cost(*args, **kwargs)
+            share.policy.check(self.name, cost)
             try:
-                await self.acquire(key_of(*args, **kwargs))
+                await self._enter(share, find_key(*args, **kwargs), cost)
             except RateLimitedError as error:
-                if not callable(on_limit):
-                    raise
-                answer = on_limit(error, *args, **kwargs)
-                found: R = await answer if inspect.isawaitable(answer) else answer
+                found: R = await answer(error, *args, **kwargs)
                 return found
             return await func(*args, **kwargs)
 
         return wrapper
 
-    def _wrap_local(
-        self, func: Callable[P, Awaitable[R]], key_of: Callable[..., str]
-    ) -> Callable[P, Coroutine[Any, Any, R]]:
-        """Wrap for the commonest case, in which deciding needs no await."""
-        take, monotonic = self._store.take, self._clock.monotonic
+    async def _enter(self, share: Share, key: str, cost: int) -> Taken:
+        if self._leases is None:
+            return await self._gate.enter(share, key, cost)
+        return self._gate.counted(share, key, await self._leases.take(key, cost))
 
-        @wraps(func)
-        async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            key = key_of(*args, **kwargs)
-            taken = take(key, monotonic(), 1.0)
-            if not taken[0]:
-                raise self._refuse(key, Decision(*taken))
-            self._allowed += 1
-            return await func(*args, **kwargs)
+    def _tier(self, *args: object, **kwargs: object) -> Share:
+        assert callable(self._limit)  # noqa: S101 - or the share would be fixed
+        return self._share(self._limit(*args, **kwargs))
 
-        return wrapper
+    def _given(self, limit: Limits | None) -> Share:
+        if limit is not None:
+            return self._share(limit)
+        if self._fixed is None:
+            allowed = f"given: the limit of {self.name!r} depends on the call"
+            raise ConfigurationError("limit", None, allowed)
+        return self._fixed
 
-    async def _take(self, key: str, cost: float) -> Decision:
-        if self._backend is None:
-            return Decision(*self._store.take(key, self._clock.monotonic(), cost))
-        bucket = self.limit
+    def _share(self, limits: Limits) -> Share:
         try:
-            taken: Taken = await self._backend.run(
-                bucket.script, self._stored(key), bucket.rate, bucket.burst, cost
-            )
-        except BackendError as error:
-            return self._without_backend(key, cost, error)
-        if self._degraded:
-            self._degraded = False
-            self.events.emit(LimiterRestored(source=self.name, at=self._clock.time()))
-        return Decision(*taken)
-
-    def _without_backend(self, key: str, cost: float, error: BackendError) -> Decision:
-        self._backend_errors += 1
-        if not self._degraded:
-            self._degraded = True
-            at = self._clock.time()
-            self.events.emit(LimiterDegraded(source=self.name, at=at, reason=str(error)))
-        if self._on_error == "local":
-            return Decision(*self._store.take(key, self._clock.monotonic(), cost))
-        if self._on_error == "allow":
-            return Decision(True, self.limit.burst, 0.0, 0.0)
-        return Decision(False, 0.0, cost / self.limit.rate, self.limit.burst / self.limit.rate)
-
-    async def _wait(self, key: str, cost: float) -> None:
-        """Wait in line. Tokens are taken only at the head of it, so who leaves owes nothing."""
-        turns = self._turns.get(key) or self._turns.setdefault(key, _Turns())
-        started = self._clock.monotonic()
-        ahead = turns.cost / self.limit.rate
-        if turns.waiting >= self._max_waiting or ahead > self._max_wait:
-            raise self._refuse(key, Decision(False, 0.0, ahead, ahead))
-        turns.waiting += 1
-        turns.cost += cost
-        try:
-            async with turns.lock:
-                await self._wait_for_tokens(key, cost, started)
-        finally:
-            turns.waiting -= 1
-            turns.cost -= cost
-            if not turns.waiting:
-                del self._turns[key]
-
-    async def _wait_for_tokens(self, key: str, cost: float, started: float) -> None:
-        slept = False
-        while True:
-            decision = await self._take(key, cost)
-            if decision.allowed:
-                self._allowed += 1
-                self._waited += slept
-                return
-            so_far = self._clock.monotonic() - started
-            if so_far + decision.retry_after > self._max_wait:
-                raise self._refuse(key, decision)
-            slept = True
-            await self._clock.sleep(decision.retry_after)
-
-    def _refuse(self, key: str, decision: Decision) -> RateLimitedError:
-        self._limited += 1
-        return RateLimitedError(
-            self.name,
-            key,
-            retry_after=decision.retry_after,
-            limit=self.limit.burst,
-            remaining=decision.remaining,
-            reset=decision.reset,
-        )
-
-    def _stored(self, key: str) -> str:
-        return f"ratelimit:{self.name}:{key}"
-
-    def _check_cost(self, cost: float) -> None:
-        burst = self.limit.burst
-        if not 0 <= cost <= burst:
-            require(False, "cost", cost, f"from 0 to the burst, {burst:g}, or it could never pass")
+            return self._shares[limits]
+        except TypeError:  # a list
+            return self._share(tuple(limits))  # type: ignore[arg-type]  # only lists are unhashable
+        except KeyError:
+            require(len(self._shares) < _TIERS, "limit", limits, f"one of at most {_TIERS} in all")
+        made = partial(Policy, max_keys=self._max_keys, clock=self._clock)
+        local = whole = made(limits)
+        if self._shared is not None and self._replicas > 1:
+            local = made([limit.shared(self._replicas) for limit in limits_of(limits)])
+        share = self._shares[limits] = Share(whole, local)
+        return share
 
     def __repr__(self) -> str:
-        return f"RateLimiter({self.name!r}, {self.limit!r})"
+        limit = self._limit
+        named = limit if callable(limit) else ", ".join(map(repr, limits_of(limit)))
+        return f"RateLimiter({self.name!r}, {named})"
 
 
-class _Turns:
-    """The line of one key."""
-
-    __slots__ = ("cost", "lock", "waiting")
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()  # fair: first come, first served
-        self.waiting = 0
-        self.cost = 0.0
-
-
-def _shared(*args: object, **kwargs: object) -> str:
+def _shared_key(*args: object, **kwargs: object) -> str:
     """Return the one key of a limiter whose calls all share a limit."""
     return ""

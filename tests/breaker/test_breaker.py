@@ -86,7 +86,7 @@ class TestDetection:
         await fail(breaker)
         assert state_of(breaker) is State.OPEN
 
-    @pytest.mark.parametrize("options", [{}, {"failed_if": lambda result: False}], ids=str)
+    @pytest.mark.parametrize("options", [{}, {"failed_if": lambda result: False}], ids=" ".join)
     async def test_slow_answers_open_it(
         self, options: dict[str, Any], manual_clock: ManualClock
     ) -> None:

@@ -44,7 +44,7 @@ WRAPPERS: list[dict[str, Any]] = [
 
 
 class TestAPermitSettlesOnce:
-    @pytest.mark.parametrize("options", WRAPPERS, ids=str)
+    @pytest.mark.parametrize("options", WRAPPERS, ids=" ".join)
     async def test_a_late_success_never_closes_an_open_circuit(
         self, options: dict[str, Any], manual_clock: ManualClock
     ) -> None:
@@ -87,7 +87,7 @@ class TestAPermitSettlesOnce:
         assert state_of(breaker) is State.CLOSED
         assert (breaker.stats().window_calls, breaker.stats().failures) == (0, 7)
 
-    @pytest.mark.parametrize("options", WRAPPERS, ids=str)
+    @pytest.mark.parametrize("options", WRAPPERS, ids=" ".join)
     async def test_a_late_success_does_not_count_in_the_next_generation(
         self, options: dict[str, Any], manual_clock: ManualClock
     ) -> None:

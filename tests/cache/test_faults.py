@@ -47,14 +47,6 @@ async def service(port: int, *, memory: bool = False) -> AsyncIterator[Service]:
         tiers: list[MemoryTier | BackendTier] = [MemoryTier()] if memory else []
         tiers.append(BackendTier(backend))
         async with Cache("c", tiers=tiers, ttl=1000, backplane=backend, lease=5.0) as cache:
-            plane = cache._engine.backplane
-            assert plane is not None
-
-            async def heard() -> bool:
-                return plane.connected
-
-            # What is held before is doubted then, and asked for once more.
-            await eventually(heard, timeout=30, what="the first beat")
             yield Service(cache)
 
 

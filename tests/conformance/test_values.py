@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from mobius_infra.core import Backend, BackendUnavailableError, ConfigurationError, open_backend
-from tests.conformance.conftest import HOMES
+from tests.conformance.summary import HOMES
 from tests.servers.waiting import eventually
 
 KEYS = [

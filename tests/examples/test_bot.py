@@ -1,13 +1,15 @@
 """The price bot: what its users see, whatever happens behind it."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from random import Random
 
 import httpx
 import pytest
@@ -22,8 +24,9 @@ from examples.bot.app import PriceBot, run
 from examples.bot.botapi import BotApiServer, Fault, SimulatedUser
 from examples.bot.delivery import patiently
 from examples.bot.handlers import HELP, NOT_NOW
-from examples.bot.settings import Environment, Settings
+from examples.bot.settings import CONFIG, Environment, ProductionFile, Settings
 from examples.bot.upstream import Upstream
+from mobius_infra.breaker import CircuitBreaker, CircuitOpenError, Outcome, State
 from mobius_infra.testing import ManualClock
 from tests.servers.ports import free_port
 from tests.servers.waiting import eventually
@@ -110,7 +113,9 @@ async def test_a_button_asks_again(here: World) -> None:
 
 async def test_who_asks_too_much_is_told_when_to_come_back(here: World) -> None:
     hasty, patient = here.server.user("Ada"), here.server.user("Alan")
-    answers = [await here.ask(hasty, "/price btc") for _ in range(8)]
+    for _ in range(8):  # not waiting for answers, which go out one a second
+        hasty.send("/price btc")
+    answers = [(await hasty.reply())["text"] for _ in range(8)]
     assert sum(answer.startswith("Slowly, please") for answer in answers) >= 2
     assert (await here.ask(patient, "/price btc")).startswith("1 BTC")
 
@@ -136,6 +141,22 @@ async def test_a_failing_upstream_is_answered_by_what_is_known_and_never_by_an_e
     await eventually(recovered, timeout=20, what="the recovery")
 
 
+@pytest.mark.parametrize("down_for", [3.0, 30.0, 300.0])
+def test_with_the_demos_settings_a_circuit_closes_within_two_seconds(down_for: float) -> None:
+    """Of the dependency's return, whatever the pauses' jitter, when there is a call every 50 ms."""
+    config = ProductionFile.load(json.loads((CONFIG / "production.json").read_text())).upstream
+    for seed in range(50):
+        clock, chance = ManualClock(), Random(seed)
+        breaker = CircuitBreaker.from_config(config, clock=clock, draw=chance.random)
+        while clock.monotonic() < down_for + 2.05:
+            well = clock.monotonic() >= down_for
+            with suppress(CircuitOpenError):
+                breaker.settle(breaker.admit(), Outcome.SUCCESS if well else Outcome.FAILURE)
+            assert well or clock.monotonic() < 1.0 or breaker.state is not State.CLOSED
+            clock.tick(0.05)
+        assert breaker.state is State.CLOSED
+
+
 async def test_an_update_that_comes_twice_is_answered_once(here: World) -> None:
     user = here.server.user("Ada")
     first = user.send("/price btc")
@@ -158,21 +179,18 @@ async def test_it_bears_a_bot_api_that_fails(here: World) -> None:
     assert (await here.ask(user, "/price btc")).startswith("1 BTC")
 
 
-async def test_an_answer_that_is_refused_for_now_is_sent_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_answer_that_is_refused_for_now_is_sent_again() -> None:
     clock = ManualClock(auto_jump=True)
-    monkeypatch.setattr("examples.bot.delivery.patiently.retry.sleep", clock.sleep)
     async with BotApiServer() as server:
         session = AiohttpSession(api=TelegramAPIServer.from_base(server.url))
-        session.middleware(patiently)
+        session.middleware(patiently(clock))
         async with Bot(server.token, session=session).context() as bot:
             user = server.user("Ada")
             server.faults.add("sendMessage", Fault.too_many(7), Fault.server_error(500))
             await bot.send_message(user.id, "patiently")
             assert server.sent_to(user) == ["patiently"]
             assert [call.status for call in server.calls] == [429, 500, 200]
-            assert clock.monotonic() == 7 + 2.0
+            assert 7 + 1.0 < clock.monotonic() <= 7 + 2.0
             server.faults.add("sendMessage", *[Fault.too_many(1)] * 9)
             with pytest.raises(TelegramRetryAfter):
                 await bot.send_message(user.id, "in vain")

@@ -1,64 +1,78 @@
-"""The rate limiter, as its users see it."""
+"""The rate limiter in one process, as its users see it."""
 
-import asyncio
 from typing import Any, assert_type
 
 import pytest
 
-from mobius_infra.core import (
-    BackendUnavailableError,
-    ConfigurationError,
-    Event,
-    Rejected,
-    open_backend,
-)
-from mobius_infra.core.backends._memory import MemoryBackend
+from mobius_infra.core import ConfigurationError, MobiusError, Rejected
 from mobius_infra.ratelimit import (
-    LimiterDegraded,
-    LimiterRestored,
+    GCRA,
+    CostAboveLimitError,
+    FixedWindow,
+    LeakyBucket,
+    Limit,
     RateLimitedError,
     RateLimiter,
-    RateLimiterConfig,
+    SlidingWindowCounter,
+    SlidingWindowLog,
     TokenBucket,
 )
 from mobius_infra.testing import ManualClock
 
-
-class Flaky(MemoryBackend):
-    """A backend that can be told to be away."""
-
-    __slots__ = ("away",)
-
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock=clock)
-        self.away = False
-
-    async def run(self, script: Any, key: str, *args: Any, **kwargs: Any) -> Any:
-        if self.away:
-            raise BackendUnavailableError(self.name, "run", "away")
-        return await super().run(script, key, *args, **kwargs)
+ALL: list[Limit] = [
+    TokenBucket("3/second"),
+    GCRA("1/second", burst=3),
+    LeakyBucket("1/second", capacity=3),
+    FixedWindow("3/second"),
+    SlidingWindowCounter("3/second"),
+    SlidingWindowLog("3/second"),
+]
+every_limit = pytest.mark.parametrize("limit", ALL, ids=lambda each: type(each).__name__)
 
 
-async def passed(limiter: RateLimiter, key: str, times: int) -> int:
+async def passed(limiter: RateLimiter, key: str, times: int, cost: int = 1) -> int:
     count = 0
     for _ in range(times):
         try:
-            await limiter.acquire(key)
+            await limiter.acquire(key, cost)
             count += 1
         except RateLimitedError:
             pass
     return count
 
 
-@pytest.mark.parametrize("shared", [False, True])
-async def test_each_key_has_a_bucket_of_its_own(shared: bool, manual_clock: ManualClock) -> None:
-    backend = open_backend("memory://", clock=manual_clock) if shared else None
-    limiter = RateLimiter("x", TokenBucket(1, 3), backend=backend, clock=manual_clock)
+@every_limit
+async def test_each_key_has_a_limit_of_its_own(limit: Limit, manual_clock: ManualClock) -> None:
+    limiter = RateLimiter("x", limit, clock=manual_clock)
     assert await passed(limiter, "a", 10) == 3
     assert await passed(limiter, "b", 10) == 3
-    manual_clock.tick(2)
-    assert await passed(limiter, "a", 10) == 2
-    assert limiter.stats().mode == ("shared" if shared else "local")
+    manual_clock.tick(10)
+    assert await passed(limiter, "a", 10) == 3
+    assert limiter.stats().mode == "local"
+
+
+@every_limit
+async def test_decorated_and_by_hand_it_is_the_same_limit(
+    limit: Limit, manual_clock: ManualClock
+) -> None:
+    limiter = RateLimiter("x", limit, key="user", clock=manual_clock)
+
+    @limiter
+    async def answer(user: object) -> str:
+        return str(user)
+
+    assert [await answer(7), await answer("7")] == ["7", "7"]
+    assert await passed(limiter, "7", 5) == 1
+    for same in (7, "7"):
+        with pytest.raises(RateLimitedError):
+            await answer(same)
+    assert await answer(True) == "True"  # no 1
+    assert await answer("07") == "07"
+    assert await answer(-100) == "-100"
+    assert await passed(limiter, "-100", 5) == 2
+    assert await passed(limiter, "1", 5) == 3
+    stats = limiter.stats()
+    assert (stats.allowed, stats.keys) == (11, 5)
 
 
 async def test_a_refusal_says_all_that_a_program_needs(manual_clock: ManualClock) -> None:
@@ -69,200 +83,269 @@ async def test_a_refusal_says_all_that_a_program_needs(manual_clock: ManualClock
     ) as caught:
         await limiter.acquire("7")
     assert isinstance(caught.value, Rejected)
-    assert caught.value.fields() == {
+    fields = caught.value.fields()
+    assert fields.pop("decision") == await limiter.peek("7")
+    assert fields == {
         "name": "per-user",
         "key": "7",
         "retry_after": 2.0,
-        "limit": 2.0,
-        "remaining": 0.0,
+        "limit": 2,
+        "remaining": 0,
         "reset": 4.0,
+        "policy": "1/2 seconds",
     }
 
 
-async def test_a_decorated_function_counts_against_the_key_of_its_arguments(
+async def test_a_decorated_method_counts_against_the_key_of_its_arguments(
     manual_clock: ManualClock,
 ) -> None:
     limiter = RateLimiter("x", TokenBucket(1, 1), key="user_id", clock=manual_clock)
 
     class Bot:
         @limiter
-        async def answer(self, user_id: int, text: str = "") -> list[str]:
-            return [text]
+        async def answer(self, user_id: int, /, *rest: int, text: str = "", **more: int) -> Any:
+            return [text, rest, more]
 
     bot = Bot()
-    assert_type(await bot.answer(1, text="a"), list[str])
-    assert await bot.answer(2) == [""]
+    assert await bot.answer(1, 2, text="a", n=3) == ["a", (2,), {"n": 3}]
+    assert await bot.answer(2) == ["", (), {}]
     with pytest.raises(RateLimitedError):
-        await bot.answer(user_id=1)
+        await bot.answer(1)
     stats = limiter.stats()
     assert (stats.allowed, stats.limited, stats.keys) == (2, 1, 2)
 
 
-async def test_without_a_key_all_calls_share_one_bucket(manual_clock: ManualClock) -> None:
-    limiter = RateLimiter("x", TokenBucket(1, 2), clock=manual_clock)
+async def test_types_are_kept(manual_clock: ManualClock) -> None:
+    @RateLimiter("x", TokenBucket(1, 9), clock=manual_clock)
+    async def f(user_id: int, text: str = "") -> list[str]:
+        return [text]
 
-    @limiter
-    async def f(x: int) -> int:
-        return x
-
-    assert [await f(1), await f(2)] == [1, 2]
-    with pytest.raises(RateLimitedError):
-        await f(3)
-
-
-async def test_a_refused_call_can_be_answered_by_a_function(manual_clock: ManualClock) -> None:
-    async def slowly(error: RateLimitedError, user_id: int) -> str:
-        return f"user {user_id}: again in {error.retry_after} s"
-
-    limiter = RateLimiter(
-        "x", TokenBucket(1, 1), key="user_id", on_limit=slowly, clock=manual_clock
-    )
-
-    @limiter
-    async def answer(user_id: int) -> str:
-        return "answer"
-
-    assert [await answer(3), await answer(3)] == ["answer", "user 3: again in 1.0 s"]
-
-
-async def test_waiting_calls_pass_in_order_and_at_the_rate(manual_clock: ManualClock) -> None:
-    limiter = RateLimiter("x", TokenBucket(2, 1), on_limit="wait", clock=manual_clock)
-    seen: list[tuple[int, float]] = []
-
-    async def ask(number: int) -> None:
-        await limiter.acquire("k")
-        seen.append((number, manual_clock.monotonic()))
-
-    tasks = [asyncio.create_task(ask(number)) for number in range(5)]
-    await manual_clock.advance(0)
-    assert limiter.stats().waiting == 4
-    await manual_clock.advance(10)
-    await asyncio.gather(*tasks)
-    assert seen == [(0, 0.0), (1, 0.5), (2, 1.0), (3, 1.5), (4, 2.0)]
-    stats = limiter.stats()
-    assert (stats.allowed, stats.waited, stats.waiting, stats.limited) == (5, 4, 0, 0)
-
-
-async def test_who_stops_waiting_takes_no_token_and_delays_nobody(
-    manual_clock: ManualClock,
-) -> None:
-    limiter = RateLimiter("x", TokenBucket(1, 1), on_limit="wait", clock=manual_clock)
-    tasks = [asyncio.create_task(limiter.acquire()) for _ in range(4)]
-    await manual_clock.advance(0.5)
-    tasks[1].cancel()
-    tasks[2].cancel()
-    await manual_clock.advance(0.5)
-    assert [task.done() for task in tasks] == [True] * 4
-    assert tasks[3].exception() is None
-    assert limiter.stats().waiting == 0
-
-
-async def test_who_would_wait_too_long_is_refused_at_once(manual_clock: ManualClock) -> None:
-    limiter = RateLimiter("x", TokenBucket(1, 1), on_limit="wait", max_wait=1.5, clock=manual_clock)
-    await limiter.acquire()
-    waiting = [asyncio.create_task(limiter.acquire()) for _ in range(2)]
-    await manual_clock.advance(0)
-    with pytest.raises(RateLimitedError):
-        await limiter.acquire()
-    await manual_clock.advance(3)
-    assert waiting[0].exception() is None
-    assert isinstance(waiting[1].exception(), RateLimitedError)  # its turn came too late
-
-
-async def test_the_line_is_bounded(manual_clock: ManualClock) -> None:
-    limiter = RateLimiter(
-        "x", TokenBucket(1, 1), on_limit="wait", max_waiting=2, clock=manual_clock
-    )
-    tasks = [asyncio.create_task(limiter.acquire()) for _ in range(4)]
-    await manual_clock.advance(5)
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [isinstance(each, RateLimitedError) for each in results] == [False, False, False, True]
-
-
-@pytest.mark.parametrize(("on_error", "allowed"), [("local", 2), ("allow", 5), ("deny", 0)])
-async def test_without_its_backend_it_does_as_chosen_and_heals(
-    on_error: Any, allowed: int, manual_clock: ManualClock
-) -> None:
-    backend, heard = Flaky(manual_clock), list[Event]()
-    limiter = RateLimiter(
-        "x", TokenBucket(1, 2), backend=backend, on_error=on_error, clock=manual_clock
-    )
-    limiter.events.subscribe(heard.append)
-    assert await passed(limiter, "k", 1) == 1
-    backend.away = True
-    assert await passed(limiter, "k", 5) == allowed
-    assert limiter.stats().mode == "degraded"
-    backend.away = False
-    assert await passed(limiter, "k", 5) == 1
-    assert [type(event) for event in heard] == [LimiterDegraded, LimiterRestored]
-    assert limiter.stats().backend_errors == 5
-
-
-async def test_two_limiters_share_a_backend(manual_clock: ManualClock) -> None:
-    backend = open_backend("memory://", clock=manual_clock)
-    one, two = (RateLimiter("x", TokenBucket(1, 4), backend=backend) for _ in range(2))
-    assert await passed(one, "k", 3) + await passed(two, "k", 3) == 4
-    await one.reset("k")
-    assert (await two.peek("k")).remaining == 4
-
-
-async def test_peeking_takes_nothing(manual_clock: ManualClock) -> None:
-    limiter = RateLimiter("x", TokenBucket(1, 1), clock=manual_clock)
-    assert (await limiter.peek()).allowed
-    await limiter.acquire()
-    assert await limiter.peek() == (False, 0.0, 1.0, 1.0)
-    await limiter.reset()
-    assert (await limiter.peek()).allowed
-
-
-async def test_keys_are_bounded_and_idle_ones_forgotten(manual_clock: ManualClock) -> None:
-    limiter = RateLimiter("x", TokenBucket(1, 1), max_keys=100, clock=manual_clock)
-    for number in range(250):
-        await limiter.acquire(f"k{number}")
-    assert (limiter.stats().keys, limiter.stats().evicted) == (100, 150)
-    manual_clock.tick(10)
-    for number in range(100):
-        await limiter.acquire(f"new{number}")
-        manual_clock.tick(1)
-    assert limiter.stats().keys <= 2
-    assert limiter.stats().evicted == 150
-
-
-async def test_a_cost_that_could_never_pass_is_refused_clearly() -> None:
-    limiter = RateLimiter("x", TokenBucket(1, 5))
-    for cost in (6, -1, float("nan")):
-        with pytest.raises(ConfigurationError, match="cost"):
-            await limiter.acquire(cost=cost)
+    assert_type(await f(1, text="a"), list[str])
 
 
 @pytest.mark.parametrize(
-    ("options", "field"),
+    ("key", "separate"),
     [
-        ({"name": ""}, "name"),
-        ({"on_limit": "drop"}, "on_limit"),
-        ({"max_wait": -1}, "max_wait"),
-        ({"max_waiting": 0}, "max_waiting"),
-        ({"max_keys": 0}, "max_keys"),
-        ({"on_error": "x"}, "on_error"),
+        (None, False),
+        ("user", True),
+        ("{user}:{command}", True),
+        (lambda user, command: f"{user}", True),
     ],
 )
-def test_values_out_of_range_are_refused_by_field(options: dict[str, Any], field: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        RateLimiter(**{"name": "x", "limit": TokenBucket(1), **options})
-    assert caught.value.field == field
+async def test_the_key_says_whose_limit_it_is(
+    key: Any, separate: bool, manual_clock: ManualClock
+) -> None:
+    limiter = RateLimiter("x", TokenBucket(1, 1), key=key, clock=manual_clock)
+
+    @limiter
+    async def f(user: int, command: str) -> None: ...
+
+    await f(1, "a")
+    if separate:
+        await f(2, "a")
+    with pytest.raises(RateLimitedError):
+        await f(1, "a")
 
 
-def test_a_key_that_names_no_parameter_is_refused_at_decoration() -> None:
-    limiter = RateLimiter("x", TokenBucket(1), key="{chat}")
-    with pytest.raises(ConfigurationError, match="'chat' is not one"):
+async def test_a_refused_call_is_dropped_or_answered_by_a_function(
+    manual_clock: ManualClock,
+) -> None:
+    async def slowly(error: RateLimitedError, user_id: int) -> str:
+        return f"user {user_id}: again in {error.retry_after} s"
+
+    answers: list[tuple[Any, Any]] = [
+        ("drop", None),
+        (slowly, "user 3: again in 1.0 s"),
+        (lambda error, user_id: user_id, 3),
+    ]
+    for on_limit, answer in answers:
+        limiter = RateLimiter(
+            "x", TokenBucket(1, 1), key="user_id", on_limit=on_limit, clock=manual_clock
+        )
 
         @limiter
-        async def f(user_id: int) -> None: ...
+        async def f(user_id: int) -> Any:
+            return "answer"
+
+        assert [await f(3), await f(3)] == ["answer", answer]
+        assert (limiter.stats().allowed, limiter.stats().limited) == (1, 1)
 
 
-def test_it_is_built_from_settings() -> None:
-    config = RateLimiterConfig.load(
-        {"name": "x", "rate": "60/minute", "burst": 5, "key": "user_id"}
-    )
-    limiter = RateLimiter.from_config(config, on_limit="wait")
-    assert repr(limiter) == "RateLimiter('x', TokenBucket(rate=1, burst=5))"
+async def test_an_error_from_within_is_not_answered_for(manual_clock: ManualClock) -> None:
+    inner = RateLimiter("inner", TokenBucket(1, 1), clock=manual_clock)
+    outer = RateLimiter("outer", TokenBucket(1, 5), on_limit="drop", clock=manual_clock)
+
+    @outer
+    @inner
+    async def f() -> int:
+        return 1
+
+    assert await f() == 1
+    with pytest.raises(RateLimitedError, match="inner"):
+        await f()
+
+
+async def test_several_limits_are_passed_all_or_none_is_spent(manual_clock: ManualClock) -> None:
+    limiter = RateLimiter("x", "2/second; 3/minute", key="user", clock=manual_clock)
+
+    @limiter
+    async def f(user: int) -> None: ...
+
+    assert await passed(limiter, "1", 5) == 2
+    first = await limiter.peek("1")
+    assert [each.remaining for each in first.limits] == [0, 1]
+    with pytest.raises(RateLimitedError) as caught:
+        await f(1)
+    assert (caught.value.policy, caught.value.retry_after) == ("2/second", 0.5)
+    manual_clock.tick(1)
+    await f(1)
+    with pytest.raises(RateLimitedError) as caught:
+        await f(1)
+    assert caught.value.policy == "3/minute"
+    assert caught.value.retry_after == 19.0  # the largest
+    manual_clock.tick(5)
+    assert [each.remaining for each in (await limiter.peek("1")).limits] == [2, 0]
+
+
+@pytest.mark.parametrize("cost", ["size", lambda user, size=4: size])
+async def test_the_cost_may_be_in_the_arguments(cost: Any, manual_clock: ManualClock) -> None:
+    limiter = RateLimiter("x", TokenBucket(1, 10), key="user", cost=cost, clock=manual_clock)
+
+    @limiter
+    async def f(user: int, size: int = 4) -> None: ...
+
+    await f(1)
+    await f(1, 6)
+    with pytest.raises(RateLimitedError):
+        await f(1, size=1)
+    await f(1, 0)
+    with pytest.raises(CostAboveLimitError):
+        await f(1, 11)
+    with pytest.raises(ConfigurationError, match="cost is -1"):
+        await f(1, -1)
+
+
+async def test_quotas_by_tier_are_known_at_the_call(manual_clock: ManualClock) -> None:
+    tiers = {"free": TokenBucket(1, 1), "pro": TokenBucket(1, 3)}
+    limiter = RateLimiter("x", lambda user, tier: tiers[tier], key="user", clock=manual_clock)
+
+    @limiter
+    async def f(user: int, tier: str) -> None: ...
+
+    await f(1, "free")
+    with pytest.raises(RateLimitedError):
+        await f(1, "free")
+    for _ in range(3):
+        await f(2, "pro")
+    with pytest.raises(RateLimitedError):
+        await f(2, "pro")
+    assert (await limiter.peek("2", limit=TokenBucket(1, 3))).remaining == 0
+    with pytest.raises(ConfigurationError, match="depends on the call"):
+        await limiter.acquire("2")
+    assert await passed(RateLimiter("y", ["1/second"], clock=manual_clock), "a", 3) == 1
+
+
+async def test_too_many_tiers_are_a_mistake(manual_clock: ManualClock) -> None:
+    limiter = RateLimiter("x", lambda n: TokenBucket(1, n), clock=manual_clock)
+
+    @limiter
+    async def f(n: int) -> None: ...
+
+    for n in range(1, 1001):
+        await f(n)
+    with pytest.raises(ConfigurationError, match="at most 1000"):
+        await f(1001)
+
+
+@every_limit
+async def test_peeking_takes_nothing_and_reset_gives_all_back(
+    limit: Limit, manual_clock: ManualClock
+) -> None:
+    limiter = RateLimiter("x", limit, clock=manual_clock)
+    assert (await limiter.peek()).allowed
+    assert (await limiter.peek()).remaining == 3
+    assert await passed(limiter, "", 3) == 3
+    refused = await limiter.peek()
+    assert (refused.allowed, refused.remaining, refused.limit) == (False, 0, 3)
+    assert 0 < refused.retry_after <= refused.reset
+    assert refused == await limiter.peek()
+    await limiter.reset()
+    await limiter.reset("nobody")
+    assert await passed(limiter, "", 5) == 3
+
+
+@pytest.mark.parametrize("limit", [*ALL[:3], ALL[5]], ids=lambda each: type(each).__name__)
+async def test_what_is_reserved_counts_and_can_be_given_back(
+    limit: Limit, manual_clock: ManualClock
+) -> None:
+    limiter = RateLimiter("x", limit, clock=manual_clock)
+    assert await passed(limiter, "", 3) == 3
+    first = await limiter.reserve(max_delay=5)
+    assert 0 < first.delay <= 1
+    second = await limiter.reserve(max_delay=5)
+    assert second.delay >= first.delay
+    with pytest.raises(RateLimitedError):
+        await limiter.reserve(max_delay=first.delay / 2)
+    assert repr(first) == f"Permit(key='', cost=1, delay={first.delay:g})"
+    before = await limiter.peek()
+    await second.cancel()
+    after = await limiter.peek()
+    assert after.retry_after <= before.retry_after
+    await second.cancel()
+    assert await limiter.peek() == after
+    with pytest.raises(ConfigurationError, match="max_delay"):
+        await limiter.reserve(max_delay=float("nan"))
+
+
+@every_limit
+async def test_a_permit_is_given_back_once_and_no_more_than_it_cost(
+    limit: Limit, manual_clock: ManualClock
+) -> None:
+    limiter = RateLimiter("x", limit, clock=manual_clock)
+    permit = await limiter.acquire(cost=3)
+    for amount in (4, -1, True, 1.0, float("nan")):
+        with pytest.raises(ConfigurationError, match="amount"):
+            await permit.refund(amount)  # type: ignore[arg-type]  # what is refused
+    await permit.refund(2)
+    await permit.refund(1)
+    assert (await limiter.peek()).remaining == 2
+    whole = await limiter.acquire(cost=2)
+    await whole.cancel()
+    assert (await limiter.peek()).remaining == 2
+
+
+async def test_counted_windows_can_not_be_reserved(manual_clock: ManualClock) -> None:
+    for limit in (FixedWindow("1/second"), SlidingWindowCounter("1/second")):
+        with pytest.raises(ConfigurationError, match="to reserve"):
+            await RateLimiter("x", limit, clock=manual_clock).reserve(max_delay=1)
+
+
+@every_limit
+async def test_a_cost_that_is_none_is_refused_before_anything_changes(
+    limit: Limit, manual_clock: ManualClock
+) -> None:
+    limiter = RateLimiter("x", limit, clock=manual_clock)
+    await limiter.acquire()
+    before = await limiter.peek()
+    for cost in (-1, -1000, True, 1.5, float("nan"), float("inf"), "1"):
+        for ask in (limiter.acquire, limiter.peek):
+            with pytest.raises(ConfigurationError, match="cost"):
+                await ask(cost=cost)  # type: ignore[arg-type]  # what is refused
+        if cost != "1":  # which would be a parameter
+            with pytest.raises(ConfigurationError):
+                RateLimiter("x", limit, cost=cost)  # type: ignore[arg-type]
+    assert await limiter.peek() == before
+    await limiter.acquire(cost=0)
+    assert await limiter.peek() == before
+
+
+@every_limit
+async def test_a_cost_that_could_never_pass_is_an_error_of_its_own(
+    limit: Limit, manual_clock: ManualClock
+) -> None:
+    limiter = RateLimiter("x", limit, on_limit="wait", clock=manual_clock)
+    with pytest.raises(CostAboveLimitError, match="cost is 4; it must be at most 3") as caught:
+        await limiter.acquire("a", 4)
+    assert not isinstance(caught.value, Rejected)  # or a retry would go on for ever
+    assert isinstance(caught.value, MobiusError)
+    assert caught.value.limit == 3

@@ -102,7 +102,7 @@ class RedisBackend:
         self._prefix = f"{url.namespace}:"
         self._clock = clock
         self._timeout = url.connect_timeout
-        self._sources: dict[str, tuple[str, str]] = {}
+        self._twins: dict[str, tuple[Script[Any, Any], str, str]] = {}
         self._prelude = files(__package__).joinpath("script.lua")
         self._queues: dict[MessageQueue, asyncio.Task[None]] = {}
         self._closed = False
@@ -174,6 +174,7 @@ class RedisBackend:
             "compare_and_set",
             self._key(key),
             _SWAP,
+            _SWAP_DIGEST,
             int(expected is not None),
             expected or b"",
             int(value is not None),
@@ -185,9 +186,10 @@ class RedisBackend:
     async def run(
         self, script: Script[P, Result], key: str, *args: P.args, **kwargs: P.kwargs
     ) -> Result:
-        source = self._twin(script)
+        source, digest = self._twin(script)
         words = [_write(arg) for arg in args]
-        reply = await self._evaluate(f"run {script.name}", self._key(key), source, *words)
+        named = self._key(key)
+        reply = await self._evaluate(f"run {script.name}", named, source, digest, *words)
         # The twin's contract: the same scalars as the step returns, which `Result` is bound to.
         result: Any = tuple(_read(word) for word in reply)
         return result  # type: ignore[no-any-return]
@@ -259,8 +261,9 @@ class RedisBackend:
         except ResponseError as error:
             raise BackendError(self.name, operation, str(error)) from error
 
-    async def _evaluate(self, operation: str, key: str, source: str, *words: Word) -> Reply:
-        digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+    async def _evaluate(
+        self, operation: str, key: str, source: str, digest: str, *words: Word
+    ) -> Reply:
         try:
             return await self._wire.ask(operation, key, "EVALSHA", digest, 1, key, *words)
         except NoScriptError:  # new to the server, or forgotten by it: a restart, SCRIPT FLUSH
@@ -274,14 +277,14 @@ class RedisBackend:
         except ResponseError as error:
             raise BackendError(self.name, operation, str(error)) from error
 
-    def _twin(self, script: Script[Any, Any]) -> str:
-        own = script.source()
-        known = self._sources.get(script.name)
-        if known is None or known[0] != own:
+    def _twin(self, script: Script[Any, Any]) -> tuple[str, str]:
+        """Return the twin's whole source and its digest, made once a script."""
+        known = self._twins.get(script.name)
+        if known is None or known[0] is not script:
             prelude = self._prelude.read_text(encoding="utf-8")
-            whole = f"local step = (function()\n{own}\nend)()\n{prelude}"
-            known = self._sources[script.name] = (own, whole)
-        return known[1]
+            whole = f"local step = (function()\n{script.source()}\nend)()\n{prelude}"
+            known = self._twins[script.name] = (script, whole, _digest(whole))
+        return known[1], known[2]
 
     async def _subscribed(self, channels: list[bytes]) -> Connection:
         try:
@@ -317,6 +320,14 @@ class RedisBackend:
                 except BackendUnavailableError:
                     continue
             queue.put(Gap(f"the connection was lost: {reason}"))
+
+
+def _digest(source: str) -> str:
+    """Return the name that a server knows a script by."""
+    return sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+_SWAP_DIGEST = _digest(_SWAP)
 
 
 def _database(text: str) -> int:

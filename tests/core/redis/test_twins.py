@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from mobius_infra.core import Scalar, Script, State
 from mobius_infra.core._lease import LEASE
-from mobius_infra.ratelimit._bucket import TAKE
 from tests.servers.redis import RedisServer
 from tests.twins import run_twin
 
@@ -43,25 +42,6 @@ def test_leases(
     redis_server: RedisServer, state: State | None, now: float, op: str, owner: str, ttl: float
 ) -> None:
     assert_equal(redis_server, LEASE, state, now, op, owner, ttl)
-
-
-@one_server
-@given(
-    state=st.none() | st.tuples(st.floats(0, 100), TIMES).map(list),
-    now=TIMES,
-    rate=st.floats(1e-3, 1e4),
-    burst=st.floats(1, 1e4),
-    cost=st.floats(0, 100),
-)
-def test_token_buckets(
-    redis_server: RedisServer,
-    state: State | None,
-    now: float,
-    rate: float,
-    burst: float,
-    cost: float,
-) -> None:
-    assert_equal(redis_server, TAKE, state, now, rate, burst, cost)
 
 
 def test_the_comparison_can_fail(redis_server: RedisServer) -> None:

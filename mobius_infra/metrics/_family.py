@@ -1,0 +1,88 @@
+"""What there is to export at one moment: families of series, the one form all exporters read."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["counter", "gauge", "histogram", "summary", "info"]
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One observation that stands for its bucket, and what it can be found by.
+
+    Attributes:
+        labels: name and value, such as `("trace_id", "4bf9…")`.
+        value: what was observed.
+        at: when, in seconds since the epoch.
+    """
+
+    labels: Labels
+    value: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """A histogram's value.
+
+    Attributes:
+        bounds: upper bounds, inclusive, ascending; the last is infinity.
+        counts: observations in each bucket alone, not cumulative; as many as bounds.
+        total: sum of the observations.
+        exemplars: of each bucket, or None for one that has none; empty if none has.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float
+    exemplars: tuple[Exemplar | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """A summary's value.
+
+    Attributes:
+        count: observations.
+        total: sum of them.
+        values: pairs of a quantile in [0, 1] and its value.
+    """
+
+    count: int
+    total: float
+    values: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series: labels in the order of their family, and the value now.
+
+    Attributes:
+        labels: name and value.
+        value: a number for counters, gauges and info (1), else what its kind is made of.
+        created: when a counter, histogram or summary began, in seconds since the epoch, if known.
+    """
+
+    labels: Labels
+    value: float | Buckets | Quantiles
+    created: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Series of one name.
+
+    Attributes:
+        name: without `_total`, `_bucket` and the like, which belong to a format.
+        kind: what sort of numbers they are.
+        doc: what is counted, in words.
+        series: each with labels of its own.
+        unit: such as `seconds`; then the name ends in it.
+    """
+
+    name: str
+    kind: Kind
+    doc: str
+    series: tuple[Series, ...]
+    unit: str = ""
