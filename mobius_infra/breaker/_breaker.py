@@ -12,13 +12,14 @@ from mobius_infra.breaker._errors import CircuitOpenError
 from mobius_infra.breaker._events import event_of
 from mobius_infra.breaker._explain import Explanation, explain
 from mobius_infra.breaker._machine import Machine
+from mobius_infra.breaker._matching import ResultMatch
 from mobius_infra.breaker._member import Fleet
 from mobius_infra.breaker._policy import CodeOptions, ModeName, Policy, mode_of
 from mobius_infra.breaker._rules import Calls, RampUp, Rules, Seconds
 from mobius_infra.breaker._state import Mode, Outcome, Permit, State
 from mobius_infra.breaker._stats import BreakerStats, stats_of
 from mobius_infra.breaker._streams import StreamDecorator, guard_stream
-from mobius_infra.breaker._verdicts import ErrorTest, ResultTest, RetryAfter, Verdicts
+from mobius_infra.breaker._verdicts import ErrorTest, RetryAfter, Verdicts
 from mobius_infra.breaker._wrap import guard
 from mobius_infra.core import Clock, Events, SystemClock, require
 
@@ -102,7 +103,7 @@ class CircuitBreaker(StreamDecorator):
         ramp_up: RampUp | None = None,
         failed_on: ErrorTest = Exception,
         ignored: ErrorTest = (),
-        failed_if: ResultTest | None = None,
+        failed_if: ResultMatch | None = None,
         retry_after: RetryAfter | None = None,
         mode: ModeName = "enabled",
         fleet: Fleet | None = None,
@@ -224,7 +225,7 @@ class CircuitBreaker(StreamDecorator):
                 `acquire` asks that.
         """
         permit = self._ask()
-        if permit is None or (permit.probe and self._member is not None):
+        if permit is None or (permit.probe and self._must_claim):
             raise self._rejection(permit)
         return permit
 
@@ -242,11 +243,12 @@ class CircuitBreaker(StreamDecorator):
         try:
             granted = await self._member.claim(permit)
         except BaseException:
-            self._machine.settle(permit, Outcome.NEUTRAL, self._monotonic())
+            self._drop(permit)
             raise
         if not granted:
             raise self._rejection(permit)
         if permit.generation == self._machine.generation:
+            permit.began = self._monotonic()  # what the fleet took makes no call slow
             return permit
         # The circuit has changed while the fleet was asked: the probe is not for it any more.
         self.settle(permit, Outcome.NEUTRAL)
@@ -361,8 +363,21 @@ class CircuitBreaker(StreamDecorator):
     def _ask(self) -> Permit | None:
         permit = self._machine.admit(self._monotonic())
         if self._machine.changes:
-            self._announce()
+            try:
+                self._announce()
+            except BaseException:  # a listener ends the process: nobody gets the permit
+                self._drop(permit)
+                raise
         return permit
+
+    def _drop(self, permit: Permit | None) -> None:
+        if permit is not None:
+            self._machine.settle(permit, Outcome.NEUTRAL, self._monotonic())
+
+    @property
+    def _must_claim(self) -> bool:
+        """Whether a probe needs the fleet's leave: what rejects nobody asks nobody."""
+        return self._member is not None and self._machine.mode is Mode.ENABLED
 
     def _rejection(self, permit: Permit | None) -> CircuitOpenError:
         machine = self._machine

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar
-from urllib.parse import unquote
 
 from mobius_infra.breaker._bulkhead_queue import WaitQueue
 from mobius_infra.breaker._checks import require_count
+from mobius_infra.breaker._keys import KeyTemplate, key_function
 from mobius_infra.breaker._scope import call_later
 from mobius_infra.core import (
     AsyncDecorator,
@@ -18,7 +18,6 @@ from mobius_infra.core import (
     Events,
     Rejected,
     Stats,
-    compile_key,
     counter,
     gauge,
 )
@@ -26,7 +25,6 @@ from mobius_infra.core import (
 P = ParamSpec("P")
 R = TypeVar("R")
 
-KeyTemplate = str | Callable[..., str]
 Reason = Literal["full", "waited too long", "cancelled"]
 Waiter = asyncio.Future[bool]
 """Says whether a slot was given: True, with the slot; False once it has waited too long."""
@@ -300,15 +298,3 @@ class Bulkhead(AsyncDecorator):
     def __repr__(self) -> str:
         waiting = f", {self.waiting} waiting" if self.waiting else ""
         return f"Bulkhead({self.name!r}, {self.in_use} of {self._limit}{waiting})"
-
-
-def key_function(template: KeyTemplate, func: Callable[..., object]) -> Callable[..., str]:
-    """Compile a template for calls of `func`. A parameter alone is not quoted: nothing is joined.
-
-    Raises:
-        ConfigurationError: if it names no parameter of `func`.
-    """
-    made = compile_key(template, func)
-    if callable(template) or not template.isidentifier():
-        return made
-    return lambda *args, **kwargs: unquote(made(*args, **kwargs))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from mobius_infra.breaker._bulkhead import Bulkhead, BulkheadStats, key_function
+from mobius_infra.breaker._bulkhead import Bulkhead, BulkheadStats
+from mobius_infra.breaker._keys import KeyTemplate, key_function
 from mobius_infra.core import AsyncDecorator, Events, gauge
 
 P = ParamSpec("P")
@@ -29,7 +30,7 @@ class KeyedBulkhead(AsyncDecorator):
     __slots__ = ("_key", "_make", "_parts", "_totals", "events", "limit", "name")
 
     def __init__(
-        self, name: str, limit: int, key: str | Callable[..., str], make: Callable[[str], Bulkhead]
+        self, name: str, limit: int, key: KeyTemplate, make: Callable[[str], Bulkhead]
     ) -> None:
         self.name = name
         self.limit = limit

@@ -2,10 +2,11 @@
 
 from typing import Any, TypedDict, overload
 
-from mobius_infra.breaker._bulkhead import Bulkhead, KeyTemplate
+from mobius_infra.breaker._bulkhead import Bulkhead
 from mobius_infra.breaker._bulkhead_keyed import KeyedBulkhead
 from mobius_infra.breaker._bulkhead_queue import Fifo, WaitQueue
 from mobius_infra.breaker._checks import is_number, require_count
+from mobius_infra.breaker._keys import KeyTemplate
 from mobius_infra.core import Clock, Config, ConfigurationError, SystemClock, require
 
 

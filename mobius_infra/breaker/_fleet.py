@@ -17,11 +17,10 @@ from mobius_infra.breaker._checks import require_count, require_seconds
 from mobius_infra.breaker._fleet_member import CircuitMember
 from mobius_infra.breaker._fleet_stats import FleetDegraded, FleetRestored, FleetStats
 from mobius_infra.breaker._votes import VOTES, Ask, FleetView
-from mobius_infra.breaker._within import Late, within
+from mobius_infra.breaker._within import within
 from mobius_infra.core import (
     Backend,
     BackendError,
-    BackendTimeoutError,
     Clock,
     Events,
     Gap,
@@ -183,7 +182,7 @@ class Fleet:
         circuit = self._key_of(breaker, key)
         view = await self.ask(circuit, ask)
         if view.moved:
-            await self._within(self._tell(circuit, view.generation))
+            await self._within("publish", self._tell(circuit, view.generation))
             self._hear(circuit, view.generation)
         return view
 
@@ -226,15 +225,10 @@ class Fleet:
         """
         self._asked += 1
         try:
-            view = FleetView(*await self._within(self._backend.run(VOTES, key, *ask)))
+            view = await self._within(ask.op, self._run(key, ask))
         except BackendError as error:
             self._lose(error.reason)
             raise
-        except Exception as error:
-            # No call may fail because of a backend that does not keep to its contract either.
-            log.exception("fleet %s: %s failed", self.name, ask.op)
-            self._lose(repr(error))
-            raise BackendError(self._backend.name, ask.op, repr(error)) from error
         self._count(ask, view)
         if view.moved:
             self._news[key] = view.generation
@@ -247,16 +241,16 @@ class Fleet:
         self._refused += ask.op == "claim" and view.probing > 0 and not view.done
         self._late += ask.op in {"vote", "succeed", "fail", "release"} and not view.done
 
-    async def _within(self, work: Awaitable[T]) -> T:
-        try:
-            return await within(self.clock, self.timeout, work)
-        except Late as error:
-            raise BackendTimeoutError(self._backend.name, "a fleet's step", str(error)) from None
+    async def _run(self, key: str, ask: Ask) -> FleetView:
+        return FleetView(*await self._backend.run(VOTES, key, *ask))
+
+    async def _within(self, what: str, work: Awaitable[T]) -> T:
+        return await within(self.clock, self.timeout, self._backend.name, what, work)
 
     # In the background.
 
     async def __aenter__(self) -> Self:
-        if not self._tasks:
+        if all(task.done() for task in self._tasks):  # also if an event loop ended with them
             self._wake = asyncio.Event()  # of this event loop
             self._wake.set()
             jobs = (self._work(), self._listen(), self._look_at_isolated())
@@ -297,11 +291,14 @@ class Fleet:
                 if isinstance(result, Exception) and not isinstance(result, BackendError):
                     log.error("fleet %s: %r failed", self.name, member, exc_info=result)
         while self._news and self._lost_at is None:
-            key = next(iter(self._news))
+            key, generation = next(iter(self._news.items()))
             try:
-                await self._within(self._tell(key, self._news.pop(key)))
+                await self._within("publish", self._tell(key, generation))
             except BackendError as error:
-                self._lose(error.reason)  # others find out when they look
+                self._lose(error.reason)  # told after the outage
+            else:
+                if self._news[key] == generation:
+                    del self._news[key]
 
     async def _tell(self, key: str, generation: int) -> None:
         await self._backend.publish(self._channel, json.dumps([key, generation]).encode())
@@ -316,8 +313,8 @@ class Fleet:
                             self._doubt()
                         else:
                             self._read(message.data)
-            except BackendError as error:
-                self._lose(error.reason)
+            except Exception as error:  # noqa: BLE001 - of whatever backend: it listens again
+                self._lose(error.reason if isinstance(error, BackendError) else repr(error))
             await self.clock.sleep(self.poll)
 
     async def _look_at_isolated(self) -> None:
@@ -333,7 +330,7 @@ class Fleet:
         try:
             key, generation = json.loads(data)
             self._hear(key, int(generation))
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             self._foreign += 1  # nothing of ours
 
     def _hear(self, key: str, generation: int) -> None:
@@ -364,7 +361,7 @@ class Fleet:
             attempt += 1
             await self.clock.sleep(_REJOIN.pause(attempt, self._draw()))
             try:
-                await self._within(self._backend.ping())
+                await self._within("ping", self._backend.ping())
                 break
             except BackendError:
                 continue

@@ -71,7 +71,7 @@ class CircuitMember:
         _, ask = self._claim
         self._claim = None
         rules = breaker.policy.rules
-        took = max(self._fleet.clock.monotonic() - permit.started, permit.longest)
+        took = max(self._fleet.clock.monotonic() - permit.began, permit.longest)
         slow = rules.slow_after is not None and took > rules.slow_after
         if outcome is Outcome.FAILURE or (slow and outcome is not Outcome.NEUTRAL):
             told = breaker.explain()
@@ -127,6 +127,7 @@ class CircuitMember:
             self._claim = None
         if self._voted:
             self._withdraw()
+        self._fleet.wake(self)  # what was under way may have been cut off
 
     def _must_wait(self, view: FleetView, now: float) -> bool:
         if view.phase != "open" or view.generation != self._generation:

@@ -5,16 +5,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, fields, replace
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
-from urllib.parse import unquote
+from weakref import WeakKeyDictionary
 
 from mobius_infra.breaker._breaker import CircuitBreaker
 from mobius_infra.breaker._checks import require_count
 from mobius_infra.breaker._config import BreakerConfig
+from mobius_infra.breaker._keys import KeyTemplate, key_function
 from mobius_infra.breaker._policy import CodeOptions, Options
 from mobius_infra.breaker._state import State
 from mobius_infra.breaker._stats import BreakerStats
 from mobius_infra.breaker._streams import StreamDecorator, guard_stream
-from mobius_infra.core import Events, Stats, compile_key, counter, gauge
+from mobius_infra.core import Events, Stats, counter, gauge
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,7 +73,7 @@ class KeyedBreaker(StreamDecorator):
     """
 
     __slots__ = (
-        "_alone", "_busy", "_forgotten", "_idle", "_key", "_most", "_policy", "_totals",
+        "_alone", "_away", "_busy", "_forgotten", "_idle", "_key", "_most", "_policy", "_totals",
         "_unguarded", "events", "name",
     )  # fmt: skip
 
@@ -80,7 +81,7 @@ class KeyedBreaker(StreamDecorator):
         self,
         name: str,
         *,
-        key: str | Callable[..., str],
+        key: KeyTemplate,
         most: int = 10_000,
         **options: Unpack[Options],
     ) -> None:
@@ -95,6 +96,8 @@ class KeyedBreaker(StreamDecorator):
         self._idle: OrderedDict[str, CircuitBreaker] = OrderedDict()  # closed, oldest use first
         self._busy: dict[str, CircuitBreaker] = {}  # in any other state
         self._totals = dict.fromkeys(_COUNTERS, 0)  # of those forgotten
+        # What those of them that have calls in flight, and so may come back, added to it.
+        self._away: WeakKeyDictionary[CircuitBreaker, BreakerStats] = WeakKeyDictionary()
         self._forgotten = self._unguarded = 0
 
     @classmethod
@@ -102,7 +105,7 @@ class KeyedBreaker(StreamDecorator):
         cls,
         config: BreakerConfig,
         *,
-        key: str | Callable[..., str],
+        key: KeyTemplate,
         most: int = 10_000,
         **options: Unpack[CodeOptions],
     ) -> Self:
@@ -126,7 +129,7 @@ class KeyedBreaker(StreamDecorator):
         """Return the numbers as they are now; takes time in proportion to the keys."""
         totals = dict(self._totals)
         for breaker in [*self._idle.values(), *self._busy.values()]:
-            self._add(totals, breaker)
+            _add(totals, breaker.stats())
         return KeyedStats(
             keys=len(self._idle) + len(self._busy),
             open_keys=len(self._busy),
@@ -159,30 +162,33 @@ class KeyedBreaker(StreamDecorator):
         # room; what somebody isolated by hand always has some.
         known = self._idle.get(key) is breaker or state is State.ISOLATED
         if key not in self._busy and (known or len(self._busy) < self._most):
-            self._idle.pop(key, None)
+            self._recall(breaker, self._idle.pop(key, None))
             self._busy[key] = breaker
             self._make_room()
+
+    def _recall(self, breaker: CircuitBreaker, idle: CircuitBreaker | None) -> None:
+        """Let `breaker` take the place of `idle`; the numbers of neither are lost or doubled."""
+        if breaker in self._away:
+            _add(self._totals, self._away.pop(breaker), -1)
+        if idle is not None and idle is not breaker:
+            self._forget(idle)
 
     def _make_room(self) -> None:
         while self._idle and len(self._idle) + len(self._busy) > self._most:
             _, oldest = self._idle.popitem(last=False)
-            self._add(self._totals, oldest)
-            self._forgotten += 1
+            self._forget(oldest)
 
-    @staticmethod
-    def _add(totals: dict[str, int], breaker: CircuitBreaker) -> None:
-        stats = breaker.stats()
-        for name in _COUNTERS:
-            totals[name] += getattr(stats, name)
+    def _forget(self, breaker: CircuitBreaker) -> None:
+        self._away[breaker] = stats = breaker.stats()
+        _add(self._totals, stats)
+        self._forgotten += 1
 
-    def _key_of(self, func: Callable[..., object]) -> Callable[..., str]:
-        made = compile_key(self._key, func)
-        if callable(self._key) or not self._key.isidentifier():
-            return made
-        return lambda *args, **kwargs: unquote(made(*args, **kwargs))
+    def key_of(self, func: Callable[..., object]) -> Callable[..., str]:
+        """Return the function that gives the key of a call of `func`. For `resilient`."""
+        return key_function(self._key, func)
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        key_of = self._key_of(func)
+        key_of = self.key_of(func)
 
         @wraps(func)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -193,10 +199,15 @@ class KeyedBreaker(StreamDecorator):
     def _wrap_stream(
         self, func: Callable[P, AsyncGenerator[Any, Any]]
     ) -> Callable[P, AsyncGenerator[Any, Any]]:
-        key_of = self._key_of(func)
+        key_of = self.key_of(func)
         return guard_stream(
             lambda *args, **kwargs: self.breaker(key_of(*args, **kwargs)), self._policy.clock, func
         )
 
     def __repr__(self) -> str:
         return f"KeyedBreaker({self.name!r}, keys={len(self._idle) + len(self._busy)})"
+
+
+def _add(totals: dict[str, int], stats: BreakerStats, sign: int = 1) -> None:
+    for name in _COUNTERS:
+        totals[name] += sign * getattr(stats, name)

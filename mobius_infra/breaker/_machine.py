@@ -134,7 +134,7 @@ class Machine:
         slow = (
             slow_after is not None
             and outcome is not NEUTRAL
-            and max(now - permit.started, permit.longest) > slow_after
+            and max(now - permit.began, permit.longest) > slow_after
         )
         self.slow += slow
         if permit.generation != self.generation:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from mobius_infra.core import require
 
@@ -15,6 +15,22 @@ ErrorMatch = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception
 ResultMatch = Callable[[Any], bool]
 
 
+B = TypeVar("B", bound=BaseException)
+
+
+def kind_test(field: str, given: object, base: type[B], allowed: str) -> Callable[[B], bool]:
+    """Make one function of what may be types of `base`, or a function.
+
+    Raises:
+        ConfigurationError: for anything else; says what is `allowed`.
+    """
+    types = given if isinstance(given, tuple) else (given,)
+    if all(isinstance(each, type) and issubclass(each, base) for each in types):
+        return lambda error: isinstance(error, types)
+    require(callable(given) and not isinstance(given, type), field, given, allowed)
+    return given  # type: ignore[return-value]  # a function, by the line above
+
+
 def error_test(field: str, on: ErrorMatch) -> Callable[[Exception], bool]:
     """Make one function of what may be types or a function.
 
@@ -22,12 +38,10 @@ def error_test(field: str, on: ErrorMatch) -> Callable[[Exception], bool]:
         ConfigurationError: for no types at all, and for those that are no `Exception`:
             cancellation and the end of the process are never anyone's to handle.
     """
-    types = on if isinstance(on, tuple) else (on,)
-    if types and all(isinstance(each, type) and issubclass(each, Exception) for each in types):
-        return lambda error: isinstance(error, types)  # type: ignore[arg-type]  # all are types
-    usable = callable(on) and not isinstance(on, type)
-    require(usable, field, on, "subclasses of Exception, or a function that takes an error")
-    return lambda error: says_yes(field, on, error)  # type: ignore[arg-type]  # a function
+    allowed = "subclasses of Exception, or a function that takes an error"
+    require(on != (), field, on, allowed)
+    meant = kind_test(field, on, Exception, allowed)
+    return lambda error: says_yes(field, meant, error)
 
 
 def says_yes(field: str, ask: Callable[[Any], bool], about: object) -> bool:
@@ -48,7 +62,7 @@ def leaves(failure: object) -> Iterator[Any]:
     waiting = [failure]  # not by recursion: groups may be nested deeper than the stack
     while waiting:
         each = waiting.pop()
-        if isinstance(each, ExceptionGroup):
+        if isinstance(each, BaseExceptionGroup):
             waiting.extend(each.exceptions)
         else:
             yield each

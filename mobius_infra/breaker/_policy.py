@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
 from mobius_infra.breaker._backoff import Backoff
+from mobius_infra.breaker._matching import ResultMatch
 from mobius_infra.breaker._member import Fleet
 from mobius_infra.breaker._rules import Calls, RampUp, Rules, Seconds
 from mobius_infra.breaker._state import Mode
-from mobius_infra.breaker._verdicts import ErrorTest, ResultTest, RetryAfter, Verdicts
+from mobius_infra.breaker._verdicts import ErrorTest, RetryAfter, Verdicts
 from mobius_infra.core import Clock, SystemClock, require
 
 ModeName = Mode | Literal["enabled", "shadow", "disabled"]
@@ -20,7 +21,7 @@ class CodeOptions(TypedDict, total=False):
 
     failed_on: ErrorTest
     ignored: ErrorTest
-    failed_if: ResultTest | None
+    failed_if: ResultMatch | None
     retry_after: RetryAfter | None
     fleet: Fleet | None
     clock: Clock | None

@@ -1,12 +1,10 @@
 """All of it around one function, in the order in which it works."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import wraps
 from typing import Any, Generic, Never, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from mobius_infra.breaker._breaker import CircuitBreaker
-from mobius_infra.breaker._bulkhead import Bulkhead, BulkheadFullError
+from mobius_infra.breaker._bulkhead import Bulkhead
 from mobius_infra.breaker._bulkhead_keyed import KeyedBulkhead
 from mobius_infra.breaker._fallback import Fallback
 from mobius_infra.breaker._hedge import Hedge
@@ -81,14 +79,12 @@ class Resilient(Generic[F]):
             if part is None:
                 continue
             func = self._hedged(part, func) if name == "hedge" else part(func)
-            if name == "timeout" and "bulkhead" in self._by_name:
-                func = _rejected_if_never_made(func)
         return func
 
     def _hedged(self, hedge: Hedge, func: Call) -> Call:
         """Hedge only while the circuit is closed, and count a call once in a shared budget."""
         retry: Retry | None = self._by_name.get("retry")
-        counts = retry is None or retry._budget is not hedge.budget
+        counts = retry is None or retry.budget is not hedge.budget
         return hedge.wrap_when(func, _is_closed(self._by_name.get("breaker"), func), counts=counts)
 
     def __repr__(self) -> str:
@@ -103,32 +99,8 @@ def _is_closed(
         return None
     if isinstance(breaker, CircuitBreaker):
         return lambda *_, **__: breaker.state is State.CLOSED
-    key_of = breaker._key_of(func)
+    key_of = breaker.key_of(func)
     return lambda *args, **kwargs: breaker.breaker(key_of(*args, **kwargs)).state is State.CLOSED
-
-
-def _rejected_if_never_made(func: Call) -> Call:
-    """Make a rejection of a time-out that expired while the call waited for the bulkhead.
-
-    The call was never made, so it says nothing about the dependency: the breaker must not open for
-    it, nor is it retried.
-    """
-
-    @wraps(func)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return await func(*args, **kwargs)
-        except TimeoutError as error:
-            cancelled = error.__cause__
-            if not isinstance(cancelled, asyncio.CancelledError):
-                raise
-            rejection = cancelled.__cause__
-            if not isinstance(rejection, BulkheadFullError):
-                raise
-            cancelled.__cause__ = None  # or the chain would bite its own tail
-            raise rejection from error
-
-    return wrapper
 
 
 @overload
@@ -161,11 +133,9 @@ def resilient(
 
     The order is that of the parameters, outermost first, however they are written. Each is optional
     and may be shared with other functions. It does what the decorators do when they are stacked by
-    hand, and three things that only a stack can know:
+    hand, and two things that only a stack can know:
 
     - A hedge makes no further attempt while the breaker's circuit is not closed.
-    - A time-out that expires while the call waits for the bulkhead is raised as the bulkhead's
-      rejection: nothing was tried, so it is no failure of the dependency, and is not retried.
     - A budget that `retry` and `hedge` share counts each call once.
 
     Args:
@@ -174,7 +144,8 @@ def resilient(
         hedge: makes another attempt while one is late.
         throttle: rejects attempts while the service refuses too many.
         breaker: counts each attempt, or rejects it.
-        timeout: bounds each attempt, its wait for the bulkhead included.
+        timeout: bounds each attempt, its wait for the bulkhead included; cut off in that, it is
+            rejected.
         bulkhead: gives a slot for as long as the function runs, and no longer.
 
     Raises:

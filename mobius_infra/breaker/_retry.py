@@ -55,8 +55,8 @@ class Retry(AsyncDecorator):
     """What `retry` makes. One object serves any number of calls at once, each with own attempts."""
 
     __slots__ = (
-        "_budget", "_calls", "_clock", "_draw", "_gave_up", "_matches", "_on_result", "_recovered",
-        "_rejections", "_retries", "_rules", "events", "name",
+        "_calls", "_clock", "_draw", "_gave_up", "_matches", "_on_result", "_recovered",
+        "_rejections", "_retries", "_rules", "budget", "events", "name",
     )  # fmt: skip
 
     def __init__(
@@ -82,7 +82,7 @@ class Retry(AsyncDecorator):
             each for each in named if isinstance(each, type) and issubclass(each, Rejected)
         )
         self._on_result = on_result
-        self._budget = budget
+        self.budget = budget
         self._clock = clock or SystemClock()
         self._draw = draw
         self._calls = self._retries = self._recovered = 0
@@ -110,7 +110,7 @@ class Retry(AsyncDecorator):
 
     def _bind(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         """Make the function that calls `func`, without a question about what is switched off."""
-        budget, timed, now = self._budget, self._rules.timed, self._clock.monotonic
+        budget, timed, now = self.budget, self._rules.timed, self._clock.monotonic
         asks_result = self._on_result is not None
 
         async def plain(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -195,7 +195,7 @@ class Retry(AsyncDecorator):
             log.exception("stop, wait or retry_after of retry %r failed", self.name)
             return GaveUp.BROKEN
         # Asked last: what is withdrawn is not given back.
-        if self._budget is None or isinstance(pause, GaveUp) or self._budget.withdraw():
+        if self.budget is None or isinstance(pause, GaveUp) or self.budget.withdraw():
             return pause
         return GaveUp.BUDGET
 

@@ -110,17 +110,19 @@ class Permit:
     Attributes:
         generation: of the circuit when it was given. In another, it changes no state.
         started: when, in the clock's monotonic seconds; of a stream, when its last item was asked
-            for.
+            for. A probe's lease runs from then.
+        began: when the call was made: later, if the fleet was asked for leave. It is slow from
+            then.
         longest: seconds that a stream took for one of its earlier items.
         probe: whether it takes one of the half-open circuit's slots.
         settled: whether the call has ended.
     """
 
-    __slots__ = ("generation", "longest", "probe", "settled", "started")
+    __slots__ = ("began", "generation", "longest", "probe", "settled", "started")
 
     def __init__(self, generation: int, started: float, *, probe: bool = False) -> None:
         self.generation = generation
-        self.started = started
+        self.started = self.began = started
         self.longest = 0.0
         self.probe = probe
         self.settled = False

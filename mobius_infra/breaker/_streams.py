@@ -81,12 +81,13 @@ def guard_stream(
             source = func(*args, **kwargs)
             step = source.asend(None)
             while True:
-                permit.started = clock.monotonic()
+                permit.started = permit.began = clock.monotonic()
                 item = await step
-                permit.longest = max(permit.longest, clock.monotonic() - permit.started)
+                permit.longest = max(permit.longest, clock.monotonic() - permit.began)
                 try:
                     sent = yield item
                 except GeneratorExit:
+                    permit.began = clock.monotonic()
                     await source.aclose()
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - the generator's to handle

@@ -15,6 +15,7 @@ from mobius_infra.core import (
     Clock,
     Events,
     MobiusError,
+    Rejected,
     Stats,
     SystemClock,
     counter,
@@ -67,6 +68,7 @@ class Timeout(AsyncDecorator):
 
         Raises:
             CallTimeoutError: if it took longer.
+            BulkheadFullError: if it spent its last moment in the queue of a bulkhead further in.
             DeadlineExceededError: if the deadline around came first.
         """
         return await self._bind(func)(*args, **kwargs)
@@ -99,7 +101,7 @@ class Timeout(AsyncDecorator):
             except BaseException as error:
                 if scope.leave(error):
                     self._expired += 1
-                    raise make_error() from error
+                    raise _what_it_was(make_error(), error)  # noqa: B904 - it has its cause
                 raise
             scope.leave(None)
             return result
@@ -143,6 +145,21 @@ class Timeout(AsyncDecorator):
 MakeError = Callable[[], TimeoutError]
 
 
+def _what_it_was(late: TimeoutError, cancelled: BaseException) -> Exception:
+    """Return what to raise: `late`, or the rejection of a call that waited for a bulkhead.
+
+    That call was never made, so it says nothing about the dependency: no breaker further out may
+    open for it, nor is it retried.
+    """
+    late.__cause__ = cancelled
+    rejection = cancelled.__cause__
+    if not isinstance(rejection, Rejected):
+        return late
+    cancelled.__cause__ = None  # or the chain would bite its own tail
+    rejection.__cause__ = late
+    return rejection
+
+
 def timeout(seconds: float, *, name: str = "timeout", clock: Clock | None = None) -> Timeout:
     """Cancel a call or a block that takes longer than `seconds`.
 
@@ -156,6 +173,9 @@ def timeout(seconds: float, *, name: str = "timeout", clock: Clock | None = None
     a `TimeoutError`. One that came from outside passes, also when both came at once. The decorated
     call is cheaper: no timer is armed until it waits for something. Inside a `deadline` it takes
     what is left if that is less.
+
+    A decorated call that is cut off in the queue of a bulkhead further in was never made. It is
+    rejected: the bulkhead's `BulkheadFullError` is raised, which a breaker takes for neutral.
 
     Args:
         seconds: how long it may take.

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from mobius_infra.breaker._checks import is_number
+from mobius_infra.breaker._matching import ResultMatch, kind_test, leaves
 from mobius_infra.breaker._state import Outcome
 from mobius_infra.core import Rejected, require
 
@@ -14,10 +15,10 @@ log = logging.getLogger("mobius_infra.breaker")
 ErrorTest = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 """Which errors: a type, some types, or a function that says."""
 
-# Any: results of functions of every type.
-ResultTest = Callable[[Any], bool]
+# Any: errors, and results of functions of every type.
 RetryAfter = Callable[[Any], float | None]
 
+_KINDS = "types of exceptions, or a function that takes one"
 _NEUTRAL = (GeneratorExit, KeyboardInterrupt, SystemExit, Rejected)
 
 
@@ -34,11 +35,11 @@ class Verdicts:
         self,
         failed_on: ErrorTest = Exception,
         ignored: ErrorTest = (),
-        failed_if: ResultTest | None = None,
+        failed_if: ResultMatch | None = None,
         retry_after: RetryAfter | None = None,
     ) -> None:
-        self._failed = _test("failed_on", failed_on)
-        self._ignored = _test("ignored", ignored)
+        self._failed = kind_test("failed_on", failed_on, BaseException, _KINDS)
+        self._ignored = kind_test("ignored", ignored, BaseException, _KINDS)
         for name, given in (("failed_if", failed_if), ("retry_after", retry_after)):
             require(given is None or callable(given), name, given, "a function, or None")
         self.failed_if = failed_if
@@ -46,7 +47,7 @@ class Verdicts:
 
     def of_error(self, error: BaseException) -> Outcome:
         """Judge an error; of a group, the worst of its leaves."""
-        found = {self._of_leaf(leaf) for leaf in _leaves(error)}
+        found = {self._of_leaf(leaf) for leaf in leaves(error)}
         return next(outcome for outcome in _WORST_FIRST if outcome in found)
 
     def _of_leaf(self, error: BaseException) -> Outcome:
@@ -88,22 +89,3 @@ class Verdicts:
 
 
 _WORST_FIRST = (Outcome.FAILURE, Outcome.SUCCESS, Outcome.CANCELLED, Outcome.NEUTRAL)
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    waiting = [error]  # not by recursion: groups may be nested deeper than the stack
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, BaseExceptionGroup):
-            waiting.extend(each.exceptions)
-        else:
-            yield each
-
-
-def _test(field: str, given: ErrorTest) -> Callable[[BaseException], bool]:
-    types = given if isinstance(given, tuple) else (given,)
-    if all(isinstance(each, type) and issubclass(each, BaseException) for each in types):
-        return lambda error: isinstance(error, types)  # type: ignore[arg-type]  # types, all of them
-    usable = callable(given) and not isinstance(given, type)
-    require(usable, field, given, "types of exceptions, or a function that takes one")
-    return given  # type: ignore[return-value]  # a function, by the line above

@@ -38,12 +38,13 @@ class Line:
         self.hangs = False
         self.loses_answers = False
         self.deaf = False  # messages get lost, and nobody notices
+        self.mute = False  # can't send any
         self.late: asyncio.Event | None = None  # answers wait for it
         self._shared = shared
         self._queues: list[MessageQueue] = []
 
     def mend(self) -> None:
-        self.cut = self.hangs = self.loses_answers = self.deaf = False
+        self.cut = self.hangs = self.loses_answers = self.deaf = self.mute = False
         if self.late is not None:
             self.late.set()
             self.late = None
@@ -70,6 +71,8 @@ class Line:
 
     async def publish(self, channel: str, data: bytes) -> None:
         await self._reach("publish")
+        if self.mute:
+            raise BackendUnavailableError(self.name, "publish", "mute")
         await self._shared.publish(channel, data)
 
     async def ping(self) -> None:

@@ -539,3 +539,19 @@ class TestContextManagers:
         assert (state_of(breaker), breaker.stats().successes) == (State.OPEN, 1)
         with pytest.raises(CircuitOpenError):
             await session().__aenter__()
+
+
+async def test_a_listener_that_ends_the_process_keeps_no_probes_slot(
+    manual_clock: ManualClock,
+) -> None:
+    breaker = make(manual_clock)
+    await trip(breaker, manual_clock)
+
+    def stop(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    unsubscribe = breaker.events.subscribe(stop)
+    with pytest.raises(KeyboardInterrupt):
+        breaker.admit()
+    unsubscribe()
+    assert breaker.admit().probe

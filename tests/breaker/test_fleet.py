@@ -289,3 +289,17 @@ async def test_an_answer_from_before_a_probe_succeeded_does_not_open_it_again(
     await nodes.clock.advance(0)
     assert nodes.states == ["closed"] * 2
     assert nodes[0].breaker.stats().opened == 1
+
+
+async def test_a_backend_that_is_slow_makes_no_probe_slow(nodes: Nodes) -> None:
+    await nodes.start(2, slow_after=0.3, slow_rate=1.0)
+    await nodes.open()
+    await nodes.clock.advance(10)
+    late = nodes[0].line.late = asyncio.Event()
+    probe = asyncio.create_task(nodes[0].call())
+    await nodes.clock.advance(0.4)
+    nodes[0].line.late = None
+    late.set()
+    assert await probe == "answer"
+    await nodes.clock.advance(0)
+    assert nodes.states == ["closed"] * 2

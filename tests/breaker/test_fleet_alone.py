@@ -247,3 +247,46 @@ async def test_lost_messages_are_made_up_for_where_it_matters(nodes: Nodes) -> N
     assert nodes.states == ["closed", "open", "open"]
     assert [await node.call() for node in nodes] == ["answer"] * 3
     assert nodes.states == ["closed"] * 3
+
+
+async def test_what_could_not_be_said_is_said_after_the_outage(nodes: Nodes) -> None:
+    await nodes.start(3)
+    nodes[1].line.mute = True
+    for node in nodes[:2]:
+        await node.trip()
+    await nodes.clock.advance(0)
+    assert nodes.states == ["open", "open", "closed"]
+    nodes[1].line.mute = False
+    await nodes.clock.advance(2)
+    assert nodes.states == ["open"] * 3
+
+
+async def test_what_was_under_way_when_it_left_is_told_all_the_same(nodes: Nodes) -> None:
+    await nodes.start(2)
+    await nodes.open()
+    await nodes.clock.advance(10)
+    assert await nodes[0].call() == "answer"
+    nodes[0].line.hangs = True
+    await nodes.clock.advance(0)
+    assert nodes[0].line.asked["succeed"] == 1
+    nodes[0].line.hangs = False
+    await nodes[0].fleet.__aexit__(None, None, None)
+    await nodes.clock.advance(0)
+    assert nodes.states == ["closed"] * 2
+
+
+def test_a_fleet_whose_event_loop_ended_works_in_the_next(manual_clock: ManualClock) -> None:
+    fleet = Fleet(MemoryBackend(clock=manual_clock), clock=manual_clock)
+
+    async def not_left() -> None:
+        await fleet.__aenter__()
+
+    async def next_one() -> None:
+        async with fleet:
+            await manual_clock.advance(0)
+            await fleet.isolate("upstream")
+            await manual_clock.advance(0)
+            assert fleet.stats().heard > 1  # by hand, and by its own message
+
+    asyncio.run(not_left())
+    asyncio.run(next_one())

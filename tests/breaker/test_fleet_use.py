@@ -184,8 +184,9 @@ async def test_foreign_messages_are_counted_and_harm_nothing(nodes: Nodes) -> No
         await nodes.shared.publish("circuits:fleet", junk)
     await nodes.shared.publish("circuits:fleet", b'["circuits:fleet:upstream", 1e400]')
     await nodes.shared.publish("circuits:fleet", b'["circuits:fleet:upstream", 99999]')
+    await nodes.shared.publish("circuits:fleet", b"[" * 100_000)
     await nodes.clock.advance(0)
-    assert nodes[0].fleet.stats().foreign == 9
+    assert nodes[0].fleet.stats().foreign == 10
     await nodes.open()
 
 
@@ -203,6 +204,29 @@ async def test_a_broken_backend_breaks_no_call(
     assert await nodes[0].call() == "answer"
     assert nodes[0].fleet.stats().lost >= 1
     assert "not of its contract" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["publish", "ping", "subscribe"])
+async def test_a_broken_backend_ends_nothing_in_the_background(what: str, nodes: Nodes) -> None:
+    await nodes.start(3)
+    line = nodes[1].line
+    works = getattr(line, what)
+
+    def broken(*args: Any) -> None:
+        raise ValueError("not of its contract")
+
+    setattr(line, what, broken)
+    line.cut = True  # so that it must ping
+    line.mend()
+    await nodes[0].trip()
+    await nodes[1].trip()
+    await nodes.clock.advance(5)
+    setattr(line, what, works)
+    await nodes.clock.advance(5)
+    assert nodes[1].fleet.connected
+    await nodes[0].fleet.isolate("upstream")
+    await nodes.clock.advance(0)
+    assert nodes.states == ["isolated"] * 3
 
 
 async def test_it_says_what_it_is(nodes: Nodes) -> None:

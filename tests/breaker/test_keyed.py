@@ -180,3 +180,25 @@ def test_it_is_built_from_settings_and_refuses_bad_ones(manual_clock: ManualCloc
         assert caught.value.field == field
     with pytest.raises(TypeError, match="no_such"):
         make(manual_clock, no_such=1)
+
+
+def test_no_number_is_lost_or_doubled_when_a_forgotten_circuit_comes_back(
+    manual_clock: ManualClock,
+) -> None:
+    per_host = make(manual_clock, most=1)
+    breaker = per_host.breaker("a")
+    for _ in range(3):
+        breaker.settle(breaker.admit(), Outcome.SUCCESS)
+    flying = [breaker.admit(), breaker.admit()]
+    per_host.breaker("b")
+    other = per_host.breaker("a")  # a new one, that will have to make room
+    other.settle(other.admit(), Outcome.SUCCESS)
+    for permit in flying:
+        breaker.settle(permit, Outcome.FAILURE)
+    stats = per_host.stats()
+    assert (stats.successes, stats.failures, stats.opened, stats.keys) == (4, 2, 1, 1)
+    assert stats.forgotten == 3
+    breaker.reset()
+    per_host.breaker("c")
+    stats = per_host.stats()
+    assert (stats.successes, stats.failures, stats.opened) == (4, 2, 1)

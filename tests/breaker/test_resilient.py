@@ -315,6 +315,24 @@ async def test_breaker_timeout_and_bulkhead_a_timeout_in_the_queue_is_a_rejectio
     assert issubclass(chain[1], TimeoutError)
 
 
+async def test_timeout_and_bulkhead_by_hand_do_the_same(
+    upstream: Upstream, clock: ManualClock
+) -> None:
+    breaker, limiter = make_breaker(clock), bulkhead(1, queue=5, max_wait=60.0, clock=clock)
+    per_key = bulkhead(1, key=lambda: "a", queue=5, max_wait=60.0, clock=clock)
+    for part in (limiter, per_key):
+        late = timeout(2.0, clock=clock)
+        ask = retry(on=Exception, clock=clock)(breaker(late(part(upstream.ask))))
+        async with limiter, per_key.slot("a"):
+            for _ in range(5):
+                with pytest.raises(BulkheadFullError) as caught:
+                    await ask()
+        assert isinstance(caught.value.__cause__, TimeoutError)
+        assert late.stats().expired == 5
+    assert upstream.asked == 0
+    assert (breaker.stats().neutral, breaker.stats().failures) == (10, 0)
+
+
 async def test_timeout_and_bulkhead_after_the_queue_it_is_a_timeout(
     upstream: Upstream, clock: ManualClock
 ) -> None:

@@ -160,3 +160,28 @@ async def test_the_fleet_does_not_undo_what_was_done_by_hand(manual_clock: Manua
     disabled = make(manual_clock, mode="disabled")
     disabled.force_open(5.0, reason="voted", number=1)
     assert await call(disabled) == "answer"
+
+
+async def test_in_shadow_mode_nobody_needs_the_fleets_leave(manual_clock: ManualClock) -> None:
+    fleet = Told()
+    breaker = make(manual_clock, mode="shadow", fleet=fleet)
+    await fail(breaker, 2)
+    manual_clock.tick(10)
+    assert breaker.admit().probe
+    assert not breaker.admit().probe
+    assert (breaker.stats().would_reject, breaker.stats().rejected) == (1, 0)
+
+
+async def test_what_the_fleet_takes_to_answer_makes_no_probe_slow(
+    manual_clock: ManualClock,
+) -> None:
+    fleet = Told()
+    breaker = make(manual_clock, fleet=fleet, slow_rate=1.0, slow_after=0.3)
+    await fail(breaker, 2)
+    manual_clock.tick(10)
+    fleet.gate = asyncio.Event()
+    probe = asyncio.create_task(call(breaker))
+    await manual_clock.advance(0.4)
+    fleet.gate.set()
+    assert await probe == "answer"
+    assert state_of(breaker) is State.CLOSED

@@ -219,3 +219,23 @@ async def test_a_context_manager_goes_on_top(manual_clock: ManualClock) -> None:
     with pytest.raises(ConfigurationError, match="@asynccontextmanager"):
         on_top(session)
     await fail(breaker)
+
+
+async def test_a_consumers_pause_before_it_leaves_makes_nothing_slow(
+    manual_clock: ManualClock,
+) -> None:
+    breaker = make(manual_clock, slow_rate=1.0, slow_after=1.0)
+
+    @breaker
+    async def items() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            raise asyncio.CancelledError
+
+    stream = items()
+    assert await anext(stream) == 1
+    manual_clock.tick(10)
+    with pytest.raises(asyncio.CancelledError):
+        await stream.aclose()
+    assert (breaker.stats().neutral, breaker.stats().slow) == (1, 0)
