@@ -41,6 +41,7 @@ __all__ = [
     "connect_to_master",
     "key_slot",
     "new_parser",
+    "pack_command",
     "streams_of",
 ]
 
@@ -48,6 +49,9 @@ Connect = Callable[[], Awaitable[Connection]]
 
 NOT_ENOUGH = object()
 """What a parser gives when there is no whole reply yet."""
+
+pack_command: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its stub knows tuples of one only
+"""Write a command: in C, for an eighth of what redis-py's own packing takes."""
 
 
 def streams_of(connection: Connection) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

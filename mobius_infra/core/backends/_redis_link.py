@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mobius_infra.core._backend import BackendLost, BackendRestored
@@ -23,6 +23,7 @@ from mobius_infra.core.backends._redis_client import (
     ReadOnlyError,
     RedisError,
     new_parser,
+    pack_command,
     streams_of,
 )
 
@@ -69,11 +70,10 @@ class Link:
         self._connect_timeout = connect_timeout
         self._clock = clock
         self._events = events
-        self._outbox: list[tuple[Sequence[Word], asyncio.Future[Reply]]] = []
+        self._outbox: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._pending: deque[Pending] = deque()
         self._wake = asyncio.Event()  # there is something to send
-        self._write: Callable[[Iterable[bytes]], None] | None = None  # while connected
-        self._pack: Callable[..., list[bytes]]
+        self._write: Callable[[bytes], None] | None = None  # while connected
         self._life: asyncio.Task[None] | None = None
         self._pause = 0.0
         self._retry_at = 0.0
@@ -100,14 +100,15 @@ class Link:
         if len(self._pending) + len(self._outbox) >= _BACKLOG:
             reason = f"{_BACKLOG} commands are waiting for it"
             raise BackendUnavailableError(self._name, operation, reason)
+        packed = pack_command(tuple(words))  # here, where only who asks for nonsense is told so
         loop = asyncio.get_running_loop()
         reply = loop.create_future()
         if self._write is not None and not self._pending:
             # Nothing is on its way: who asks alone need not wait for the end of the turn.
             self._pending.append((reply, loop.time()))
-            self._write(self._pack(*words))
+            self._write(packed)
             return reply
-        self._outbox.append((words, reply))
+        self._outbox.append((packed, reply))
         self._wake.set()
         return reply
 
@@ -163,7 +164,7 @@ class Link:
     async def _serve(self, connection: Connection) -> "_Lost":
         """Send and receive until one of the two fails; return why."""
         reader, writer = streams_of(connection)
-        self._pack, self._write = connection.pack_command, writer.writelines
+        self._write = writer.write
         parts = [
             asyncio.create_task(part)
             for part in (self._send(writer), self._receive(reader), self._watch())
@@ -189,14 +190,14 @@ class Link:
             await self._wake.wait()
             self._wake.clear()
             batch, self._outbox = self._outbox, []
-            packed: list[bytes] = []
+            commands: list[bytes] = []
             sent_at = now()
-            for words, reply in batch:
+            for packed, reply in batch:
                 if not reply.done():  # cancelled before it was sent
-                    packed.extend(self._pack(*words))
+                    commands.append(packed)
                     self._pending.append((reply, sent_at))
-            if packed:
-                writer.write(b"".join(packed))
+            if commands:
+                writer.write(b"".join(commands))
                 await writer.drain()
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:

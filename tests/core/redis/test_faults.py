@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 
@@ -135,3 +136,19 @@ async def test_subscribing_while_the_server_is_away_fails_at_once() -> None:
         with pytest.raises(BackendUnavailableError):
             async with backend.subscribe("c"):
                 pass
+
+
+async def test_a_value_that_is_none_is_its_callers_error_alone(redis_url: str) -> None:
+    """Not a command without a reply: each reply after it would be another caller's."""
+    async with open_backend(redis_url) as backend:
+        await backend.set("k", b"1")
+        nothing: Any = object()
+        for others in (0, 3):
+            wrong, *rest = await asyncio.gather(
+                backend.set("wrong", nothing),
+                *(backend.get("k") for _ in range(others)),
+                return_exceptions=True,
+            )
+            assert isinstance(wrong, TypeError)
+            assert rest == [b"1"] * others
+        assert await backend.get("k") == b"1"
