@@ -46,7 +46,7 @@ def run_twin(
     after, result, ttl = reply
     assert isinstance(result, list)
     kept = _each(_read, after) if isinstance(after, list) else None
-    left = _read(ttl) if isinstance(ttl, bytes) else None
+    left = _read(ttl) if isinstance(ttl, bytes | int) else None
     return kept, tuple(_read(word) for word in result), left  # type: ignore[arg-type]  # bytes
 
 

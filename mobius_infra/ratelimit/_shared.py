@@ -152,8 +152,8 @@ class Shared:
     ) -> Taken:
         words = written(policy.rules, marks) if marks else policy.words
         asked = request(op, cost, most, patience, at, words)
-        (reply,) = await self._backend.run(DECIDE, self._stored(policy, key), asked)
-        granted, wait, now, *told = map(int, reply.split(" "))
+        reply = await self._backend.run(DECIDE, self._stored(policy, key), asked)
+        granted, wait, now, *told = reply
         left = tuple(zip(told[::3], told[1::3], strict=True))
         return Taken(granted, wait, now, told[2::3], left, "backend")
 

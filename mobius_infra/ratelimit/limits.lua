@@ -1,5 +1,5 @@
 -- The twin of `decide` in _step.py, and of the five kinds of limits beside it. All numbers are
--- whole and below 2^53, so that doubles hold them exactly. Only the kinds that are asked for are made.
+-- whole and below 2^53, so that doubles hold them exactly.
 local floor, max, min = math.floor, math.max, math.min
 
 -- Of integers, rounded down. Right for all below 2^53: what is short of a whole number is short of it
@@ -10,54 +10,35 @@ local function up(a, b) -- of integers, rounded up
     return quotient(a + b - 1, b)
 end
 
-local kinds = {}
-
+-- Each makes one kind's functions: a call pays for those of the kinds that it asks for.
 -- {debt, at}
-local function pay(own, now, count)
-    if now > own[2] then
-        own[1] = max(own[1] - (now - own[2]) * count, 0)
-        own[2] = now
-    end
-end
-
-local function owe(own, cost, delay, count, period)
-    own[1] = max(own[1], delay * count) + cost * period
-    return own[1]
-end
-
-local function forget(own, cost, mark, at, count, period, _, now)
-    local unpaid = mark - max(now - at, 0) * count
-    own[1] = own[1] - max(min(unpaid, cost * period, own[1]), 0)
-end
-
-function kinds.bucket() return {
+local function bucket(name) return {
     fresh = function(now) return {0, now} end,
     look = function(own, now, cost, count, period, capacity)
-        pay(own, now, count)
+        if now > own[2] then
+            own[1] = max(own[1] - (now - own[2]) * count, 0)
+            own[2] = now
+        end
+        if name == 'queue' then return up(own[1], count) end
         local over = own[1] + cost * period - capacity
         return over > 0 and up(over, count) or 0
     end,
-    spend = owe,
-    refund = forget,
-    report = function(own, _, count, period, capacity)
-        return max(quotient(capacity - own[1], period), 0), up(own[1], count)
+    spend = function(own, cost, delay, count, period)
+        own[1] = max(own[1], delay * count) + cost * period
+        return own[1]
+    end,
+    refund = function(own, cost, mark, at, count, period, _, now)
+        local unpaid = mark - max(now - at, 0) * count
+        own[1] = own[1] - max(min(unpaid, cost * period, own[1]), 0)
+    end,
+    report = function(own, _, count, period, most)
+        if name == 'queue' then most = (most * count) + period end
+        return max(quotient(most - own[1], period), 0), up(own[1], count)
     end,
 } end
 
-function kinds.queue()
-    local made = kinds.bucket()
-    function made.look(own, now, _, count)
-        pay(own, now, count)
-        return up(own[1], count)
-    end
-    function made.report(own, _, count, period, patience)
-        return max(quotient(patience * count - own[1], period) + 1, 0), up(own[1], count)
-    end
-    return made
-end
-
 -- {window, used}
-function kinds.fixed() return {
+local function fixed() return {
     fresh = function() return {0, 0} end,
     look = function(own, now, cost, limit, window)
         local number = quotient(now, window)
@@ -78,7 +59,7 @@ function kinds.fixed() return {
 } end
 
 -- {window, used, before}
-function kinds.sliding() return {
+local function sliding() return {
     fresh = function() return {0, 0, 0} end,
     look = function(own, now, cost, limit, window, tick)
         local ahead = quotient(now, window) - own[1]
@@ -114,7 +95,7 @@ function kinds.sliding() return {
 } end
 
 -- {at, used, time, cost, time, cost, ...}
-function kinds.log() return {
+local function log() return {
     fresh = function(now) return {now, 0} end,
     look = function(own, now, cost, limit, window)
         now = max(now, own[1])
@@ -172,58 +153,53 @@ function kinds.log() return {
     end,
 } end
 
+local function kind_of(name)
+    if name == 'fixed' then return fixed() end
+    if name == 'sliding' then return sliding() end
+    if name == 'log' then return log() end
+    return bucket(name)
+end
+
 return function(state, seconds, asked)
     local now = floor(seconds * 1000000 + 0.5)
-    local words, rules = {}, {}
-    for word in string.gmatch(asked, '%S+') do words[#words + 1] = tonumber(word) or word end
-    local op, cost, most, patience, at = unpack(words, 1, 5)
-    for place = 6, #words, 5 do
-        local name, a, b, c, mark = unpack(words, place, place + 4)
-        rules[#rules + 1] = {
-            kind = kinds[name](), a = a, b = b, c = c, mark = mark, bound = name == 'queue' and c
-        }
-    end
-    if state == nil then
-        state = {}
-        for index, rule in ipairs(rules) do state[index] = rule.kind.fresh(now) end
-    end
-    local granted, wait, marks = 0, 0, {}
-    if op == 'refund' then
-        for index, rule in ipairs(rules) do
-            local own, a, b, c = state[index], rule.a, rule.b, rule.c
-            rule.kind.look(own, now, 0, a, b, c)
-            rule.kind.refund(own, cost, rule.mark, at, a, b, c, now)
-        end
-    else
-        local refused = false
-        for index, rule in ipairs(rules) do
-            local own = rule.kind.look(state[index], now, cost, rule.a, rule.b, rule.c)
-            wait = max(wait, own)
-            if own > (rule.bound or patience) then refused = true end
-        end
-        if op == 'take' and refused then
-            granted = -1
-        elseif op == 'take' then
-            granted = cost
-            if most > cost and wait == 0 then
-                local left = most
-                for index, rule in ipairs(rules) do
-                    left = min(left, (rule.kind.report(state[index], now, rule.a, rule.b, rule.c)))
-                end
-                granted = max(cost, left)
-            end
-            for index, rule in ipairs(rules) do
-                marks[index] = rule.kind.spend(
-                    state[index], granted, wait, rule.a, rule.b, rule.c, now)
-            end
-        end
-    end
-    local told, reset = string.format('%d %.0f %.0f', granted, wait, now), 0
+    local op, cost, most, patience, at, rules = unpack(cjson.decode(asked))
+    local granted, wait, refused, kinds = 0, 0, false, {}
+    state = state or {}
     for index, rule in ipairs(rules) do
-        local left, after = rule.kind.report(state[index], now, rule.a, rule.b, rule.c)
-        told = told .. string.format(' %.0f %.0f %.0f', left, after, marks[index] or 0)
+        local name, a, b, c, mark = unpack(rule)
+        local kind = kind_of(name)
+        local own = state[index] or kind.fresh(now)
+        kinds[index], state[index] = kind, own
+        if op == 'refund' then
+            kind.look(own, now, 0, a, b, c)
+            kind.refund(own, cost, mark, at, a, b, c, now)
+        else
+            local after = kind.look(own, now, cost, a, b, c)
+            wait = max(wait, after)
+            refused = refused or after > (name == 'queue' and c or patience)
+        end
+    end
+    if op == 'take' then
+        granted = refused and -1 or cost
+        if not refused and most > cost and wait == 0 then
+            local left = most
+            for index, rule in ipairs(rules) do
+                left = min(left, (kinds[index].report(state[index], now, unpack(rule, 2, 4))))
+            end
+            granted = max(cost, left)
+        end
+    end
+    local reset, told = 0, {granted, wait, now, 0, 0, 0} -- with room for one: most ask for one
+    for index, rule in ipairs(rules) do
+        local own, kind, place, mark = state[index], kinds[index], 3 * index, 0
+        local _, a, b, c = unpack(rule)
+        if op == 'take' and not refused then
+            mark = kind.spend(own, granted, wait, a, b, c, now)
+        end
+        local left, after = kind.report(own, now, a, b, c)
+        told[place + 1], told[place + 2], told[place + 3] = left, after, mark
         reset = max(reset, after)
     end
-    if reset == 0 then return nil, {told}, nil end
-    return state, {told}, reset / 1000000 + 0.002
+    if reset == 0 then return nil, told, nil end
+    return state, told, reset / 1000000 + 0.002
 end

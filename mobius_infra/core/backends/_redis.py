@@ -191,7 +191,7 @@ class RedisBackend:
         named = self._key(key)
         reply = await self._evaluate(f"run {script.name}", named, source, digest, *words)
         # The twin's contract: the same scalars as the step returns, which `Result` is bound to.
-        result: Any = tuple(_read(word) for word in reply)
+        result: Any = tuple(map(_read, reply))
         return result  # type: ignore[no-any-return]
 
     async def now(self) -> float:
@@ -348,11 +348,11 @@ def _write(value: object) -> str:
     return f"s{value}"
 
 
-def _read(word: bytes) -> Scalar:
+def _read(word: bytes | int) -> Scalar:
+    """Read what a twin returned: of a float that is whole an int comes back, equal to it."""
+    if isinstance(word, int):
+        return word
     kind, text = word[:1], word[1:].decode()
     if kind == b"b":
         return text == "1"
-    if kind == b"n":
-        # Lua has one kind of number: a float that is whole comes back as an int, equal to it.
-        return int(text) if text.lstrip("-").isdigit() else float(text)
-    return text
+    return float(text) if kind == b"n" else text
