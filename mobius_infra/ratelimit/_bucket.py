@@ -47,9 +47,13 @@ def refund(
 ) -> None:
     """Forget `cost` of the debt, but for what time has paid of it since.
 
-    Without that, a refund after a pause would give twice what came back by itself.
+    Without that, a refund after a pause would give twice what came back by itself. And when the
+    last call is still to come, it keeps its time: what will have been paid by then is not free for
+    others, who would pass together with it.
     """
-    unpaid = mark - max(now - at, 0) * count
+    unpaid = mark - max(state[1] - at, 0) * count
+    if unpaid < state[0]:  # others came after it
+        unpaid -= max(state[0] - capacity, 0)
     state[0] -= max(min(unpaid, cost * period, state[0]), 0)
 
 

@@ -205,6 +205,8 @@ class Meters:
         at = self.now()
         owed = self._owed(key, at)
         unpaid = taken.marks[0] - (at - taken.at) * self.count
+        if unpaid < owed:  # others came after it: see `_bucket.refund`
+            unpaid -= max(owed - self.capacity, 0)
         back = max(min(unpaid, cost * self.period, owed), 0)
         if back:
             self.room.put(key, at * self.count + owed - back, at)

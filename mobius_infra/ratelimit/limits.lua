@@ -27,8 +27,10 @@ local function bucket(name) return {
         own[1] = max(own[1], delay * count) + cost * period
         return own[1]
     end,
-    refund = function(own, cost, mark, at, count, period, _, now)
-        local unpaid = mark - max(now - at, 0) * count
+    refund = function(own, cost, mark, at, count, period, capacity)
+        local unpaid = mark - max(own[2] - at, 0) * count
+        if name == 'queue' and unpaid ~= own[1] then return end
+        if unpaid < own[1] then unpaid = unpaid - max(own[1] - capacity, 0) end -- others came after
         own[1] = own[1] - max(min(unpaid, cost * period, own[1]), 0)
     end,
     report = function(own, _, count, period, most)

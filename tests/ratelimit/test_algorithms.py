@@ -282,6 +282,64 @@ def test_what_is_given_back_at_once_is_as_if_never_taken(limit: Limit, cost: int
         assert report(asked.rules, asked.state, asked.now) == before
 
 
+@given(st.one_of(BUCKETS, QUEUES, LOGS), PATIENT, st.data())
+def test_a_reservation_given_back_lets_nobody_in_beside_those_behind_it(
+    limit: Any, history: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    asked, passed = Asked(limit), dict[int, tuple[int, int]]()
+    taken = dict[int, tuple[int, int, Any]]()
+    back = data.draw(st.integers(0, len(history)))
+    for index, (step, each, patience) in enumerate(history):
+        asked.now += step
+        if index == back and passed:
+            number = data.draw(st.sampled_from(sorted(passed)))
+            del passed[number]
+            cost, at, marks = taken[number]
+            give_back(asked.rules, asked.state, asked.now, cost, at, marks)
+        cost = min(each, limit.quota)
+        wait = asked.take(cost, patience)
+        if wait >= 0:
+            passed[index] = (asked.now + wait, cost)
+            taken[index] = (cost, asked.now, asked.marks)
+    if limit.rule.kind.name == "log":
+        assert most_in(list(passed.values()), limit.rate.micros) <= limit.quota
+    elif limit.rule.kind.name == "bucket":
+        assert_bounded(list(passed.values()), rate_of(limit), limit.quota)
+    else:
+        out = sorted(passed.values())
+        for (before, cost), (after, _) in itertools.pairwise(out):
+            assert after - before >= cost / rate_of(limit)
+
+
+@pytest.mark.parametrize("limit", [TokenBucket("1/second", 1), LeakyQueue("1/second", 9)])
+def test_a_place_in_the_midst_of_those_that_wait_is_not_given_to_another(limit: Limit) -> None:
+    asked = Asked(limit)
+    asked.take(1)
+    assert asked.take(1, 9_000_000) == 1_000_000
+    at, marks = asked.now, asked.marks
+    assert asked.take(1, 9_000_000) == 2_000_000
+    last, last_marks = asked.now, asked.marks
+    asked.now += 500_000
+    give_back(asked.rules, asked.state, asked.now, 1, at, marks)
+    assert asked.take(1, 9_000_000) == 2_500_000  # after the last, not together with it
+    give_back(asked.rules, asked.state, asked.now, 1, asked.now, asked.marks)
+    give_back(asked.rules, asked.state, asked.now, 1, last, last_marks)
+    assert asked.take(1, 9_000_000) == 1_500_000  # the last place is free again
+
+
+def test_a_refund_by_a_clock_behind_does_not_mint() -> None:
+    for limit in (TokenBucket("1/second", burst=5), LeakyQueue("1/second", 5)):
+        asked = Asked(limit)
+        asked.take(5)
+        at, marks = asked.now, asked.marks
+        asked.now += 5_000_000  # all have come back by themselves
+        asked.take(5)
+        before = report(asked.rules, asked.state, asked.now)
+        asked.now = at  # as by a replica whose clock is behind
+        give_back(asked.rules, asked.state, asked.now, 5, at, marks)
+        assert report(asked.rules, asked.state, asked.now) == before
+
+
 def test_a_late_refund_does_not_mint() -> None:
     asked = Asked(TokenBucket("1/second", burst=10))
     asked.take(5)
