@@ -158,7 +158,7 @@ class AdaptiveLimiter(AsyncDecorator):
         self._control = Control(self.algorithm, initial, minimum, maximum, remeasure, draw)
         if queue is None:
             queue = FairQueue(per_tenant=max_waiting, capacity=max_waiting)
-        self._slots = Slots(self._control.limit, queue, max_wait, None, self._clock)
+        self._slots = Slots(self._control.limit, queue, max_wait, None, self._refuse, self._clock)
         self._floor = minimum
         self._at_floor = False
         self._succeeded = self._dropped = self._neutral = self._rejected = 0
@@ -198,9 +198,7 @@ class AdaptiveLimiter(AsyncDecorator):
         Raises:
             ConcurrencyLimitError: if none is free, or came free in time.
         """
-        refused = await self._slots.take(tenant)
-        if refused is not None:
-            raise self._refuse(tenant, refused)
+        await self._slots.take(tenant)
         return self._clock.monotonic()
 
     def try_acquire(self) -> float | None:

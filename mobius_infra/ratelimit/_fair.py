@@ -109,9 +109,11 @@ class FairLimiter(AsyncDecorator):
         self.name = name
         self.events = Events()
         self._tenant = tenant
-        self._slots = Slots(limit, queue, max_wait, codel, clock or SystemClock())
+        self._slots = Slots(limit, queue, max_wait, codel, self._refuse, clock or SystemClock())
         self._passed = 0
-        self._rejected: dict[str, int] = {"queue full": 0, "waited too long": 0, "dropped": 0}
+        self._rejected: dict[str, int] = {
+            "queue full": 0, "waited too long": 0, "dropped": 0, "cancelled": 0,
+        }  # fmt: skip
 
     @classmethod
     def from_config(cls, config: FairLimiterConfig, *, clock: Clock | None = None) -> Self:
@@ -143,9 +145,7 @@ class FairLimiter(AsyncDecorator):
         Raises:
             ConcurrencyLimitError: if it may not wait, or waited too long.
         """
-        refused = await self._slots.take(tenant, cost)
-        if refused is not None:
-            raise self._refuse(tenant, refused)
+        await self._slots.take(tenant, cost)
         self._passed += 1
 
     def release(self) -> None:

@@ -4,8 +4,9 @@ from typing import Literal
 
 from mobius_infra.core import Rejected
 
-Reason = Literal["full", "queue full", "waited too long", "dropped"]
-"""No slot was free; nor a place to wait; none came free in time; CoDel thinned the queue."""
+Reason = Literal["full", "queue full", "waited too long", "dropped", "cancelled"]
+"""No slot was free; nor a place to wait; none came free in time; CoDel thinned the queue; it was
+given up from outside while it waited, as by a time-out."""
 
 
 class ConcurrencyLimitError(Rejected):
@@ -14,7 +15,8 @@ class ConcurrencyLimitError(Rejected):
     Attributes:
         name: the limiter's name.
         tenant: whose call it was; empty where tenants are not told apart.
-        reason: `full`, `queue full`, `waited too long`, or `dropped` by CoDel.
+        reason: `full`, `queue full`, `waited too long`, `dropped` by CoDel, or
+            `cancelled`, as the cause of a cancellation while it waited.
         limit: calls at once that may be.
         waiting: calls that wait.
         retry_after: seconds in which about one call ends; None when that is not known.

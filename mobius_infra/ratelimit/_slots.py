@@ -6,7 +6,7 @@ from collections.abc import Callable
 from mobius_infra.core import Clock
 from mobius_infra.ratelimit._fair_codel import Codel
 from mobius_infra.ratelimit._fair_queue import FairQueue
-from mobius_infra.ratelimit._overload_errors import Reason
+from mobius_infra.ratelimit._overload_errors import ConcurrencyLimitError, Reason
 
 
 class Waiter:
@@ -38,10 +38,14 @@ class Slots:
         queue: of those that wait.
         max_wait: seconds that a call waits at most; 0: none waits.
         codel: makes what thins the queue of one tenant; None: nothing is dropped but by `max_wait`.
+        refuse: counts a refusal of a tenant's call, and makes its error.
         clock: measures the waiting.
     """
 
-    __slots__ = ("_clock", "_codel", "_codels", "inflight", "limit", "max_wait", "queue", "waited")
+    __slots__ = (
+        "_clock", "_codel", "_codels", "_refuse", "inflight", "limit", "max_wait", "queue",
+        "waited",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class Slots:
         queue: FairQueue[Waiter],
         max_wait: float,
         codel: Callable[[], Codel] | None,
+        refuse: Callable[[str, Reason], ConcurrencyLimitError],
         clock: Clock,
     ) -> None:
         self.limit = limit
@@ -58,30 +63,37 @@ class Slots:
         self.waited = 0
         self._codel = codel
         self._codels: dict[str, Codel] = {}  # of the tenants that have something waiting
+        self._refuse = refuse
         self._clock = clock
 
-    async def take(self, tenant: str = "", cost: float = 1.0) -> Reason | None:
-        """Take a slot, waiting for it if need be; return why not, or None."""
+    async def take(self, tenant: str = "", cost: float = 1.0) -> None:
+        """Take a slot, waiting for it if need be.
+
+        Raises:
+            ConcurrencyLimitError: if none is free, or came free in time.
+        """
         if self.inflight < self.limit:
             self.inflight += 1
-            return None
+            return
         if not self.max_wait:
-            return "full"
+            raise self._refuse(tenant, "full")
         waiter = Waiter(tenant, self._clock.monotonic())
         if not self.queue.push(tenant, waiter, cost):
-            return "queue full"
+            raise self._refuse(tenant, "queue full")
         timer = asyncio.create_task(self._expire(waiter))
         try:
             refused = await waiter.future
-        except BaseException:  # cancelled, or its coroutine was closed
+        except BaseException as error:  # cancelled, or its coroutine was closed
             self._leave(waiter)
             if waiter.granted:  # in the same turn of the loop: pass it on
                 self.release()
-            raise
+            # Whoever gave it up, as a time-out around it did, can see that nothing was tried.
+            raise error from self._refuse(tenant, "cancelled")
         finally:
             timer.cancel()
-        self.waited += refused is None
-        return refused
+        if refused is not None:
+            raise self._refuse(tenant, refused)
+        self.waited += 1
 
     def release(self) -> None:
         """Give a slot back.

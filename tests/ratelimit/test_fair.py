@@ -134,7 +134,9 @@ async def test_a_refusal_says_whose_call_and_why(manual_clock: ManualClock) -> N
             await waiting
         assert caught.value.reason == "waited too long"
     stats = limiter.stats()
-    assert stats.rejected == {"queue full": 1, "waited too long": 1, "dropped": 0}
+    assert stats.rejected == {
+        "queue full": 1, "waited too long": 1, "dropped": 0, "cancelled": 0,
+    }  # fmt: skip
     assert (stats.passed, stats.waited, stats.inflight, stats.waiting) == (1, 0, 0, 0)
 
 
