@@ -10,6 +10,7 @@ from mobius_infra.ratelimit._kind import SECOND
 from mobius_infra.ratelimit._line import Lines
 from mobius_infra.ratelimit._permit import Permit
 from mobius_infra.ratelimit._shared import Share, Shared
+from mobius_infra.ratelimit._step import OWN
 from mobius_infra.ratelimit._table import Taken, key_of
 
 
@@ -65,24 +66,16 @@ class Gate:
         if self._max_wait is not None:
             taken = await self.wait(share, key, cost)
         else:
-            taken = await self.take(share, key, cost, 0)
+            taken = await self.take(share, key, cost, OWN if share.policy.queued else 0)
             if taken.granted >= 0 and taken.wait:
                 await self._hold(share, key, cost, taken)
         return self.counted(share, key, taken)
 
     async def take(self, share: Share, key: str, cost: int, patience: int) -> Taken:
-        """Take `cost`, up to `patience` microseconds ahead of its time."""
+        """Take `cost`; see `_step.evaluate`."""
         if self._shared is None:
             return share.policy.table.take(key_of(key), cost, cost, patience)
         return await self._shared.take(share, key, cost, cost, patience)
-
-    async def reserve(self, share: Share, key: str, cost: int, patience: int) -> Taken:
-        """Take `cost` up to `patience` ahead, of a queue too, whose own bound is another."""
-        taken = await self.take(share, key, cost, patience)
-        if taken.granted >= 0 and taken.wait > patience:
-            await self._give_back(share, key, cost, taken)
-            return taken._replace(granted=-1)
-        return taken
 
     def permit(
         self,
@@ -146,7 +139,7 @@ class Gate:
         policy, max_wait = share.policy, self._max_wait or 0.0
         place = f"{policy.label}:{key}"
         now = self._clock.monotonic()
-        ahead = self.lines.ahead(place, now, cost, policy.pace)
+        ahead = self.lines.ahead(place, now, None if policy.queued else cost, policy.pace)
         if ahead is None or ahead > max_wait:
             wait = int((max_wait if ahead is None else ahead) * SECOND)
             return Taken(-1, wait, 0, (), tuple((0, wait) for _ in policy.limits))
@@ -180,8 +173,8 @@ class Gate:
     async def _take_or_return(self, share: Share, key: str, cost: int, patience: int) -> Taken:
         """Take; who is cancelled while a backend is asked gives back what it may have taken."""
         if self._shared is None:
-            return await self.reserve(share, key, cost, patience)
-        asking = asyncio.ensure_future(self.reserve(share, key, cost, patience))
+            return await self.take(share, key, cost, patience)
+        asking = asyncio.ensure_future(self.take(share, key, cost, patience))
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:

@@ -219,7 +219,7 @@ class RateLimiter(AsyncDecorator):
         allowed = "a bucket, a LeakyQueue or a SlidingWindowLog, to reserve"
         require(policy.promises, "limit", policy.limits, allowed)
         patience = min(int(max_delay * SECOND), policy.patience)
-        taken = await self._gate.reserve(share, key, cost, patience)
+        taken = await self._gate.take(share, key, cost, patience)
         return self._gate.permit(share, key, cost, taken, delay=True)
 
     async def peek(self, key: str = "", cost: int = 1, *, limit: Limits | None = None) -> Decision:

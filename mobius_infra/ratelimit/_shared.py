@@ -104,24 +104,30 @@ class Shared:
         if beside and taken.granted < own.granted:
             spare = own.granted - max(taken.granted, 0)
             share.local.table.give_back(key_of(key), spare, own)
+        if beside and taken.granted >= 0:
+            return taken._replace(wait=max(taken.wait, own.wait))
         return taken
 
     async def peek(self, share: Share, key: str, cost: int) -> Taken:
         """Say what a call would get."""
+        told = None
         if self._lost_at is None:
             try:
-                return await self._run(share.policy, key, "peek", cost, cost, 0)
+                told = await self._run(share.policy, key, "peek", cost, cost, 0)
             except BackendError as error:
                 self._failed(error)
-        if self._on_error == "local":
-            return share.local.table.peek(key_of(key), min(cost, share.local.quota))
-        return self._without(share, key, cost, cost, 0)
+        if told is not None and self._clock.monotonic() >= self._careful_until:
+            return told
+        if self._on_error != "local":
+            return told or self._without(share, key, cost, cost, 0)
+        own = share.local.table.peek(key_of(key), min(cost, share.local.quota))
+        return own if told is None or own.wait > told.wait else told
 
     async def give_back(self, share: Share, key: str, cost: int, taken: Taken) -> None:
         """Give back to where it was taken; what a backend can't be told is lost."""
         if taken.home == "share":
             share.local.table.give_back(key_of(key), cost, taken)
-        elif taken.home == "backend":
+        elif taken.home == "backend" and self._lost_at is None:
             try:
                 await self._run(share.policy, key, "refund", cost, cost, 0, taken.at, taken.marks)
             except BackendError as error:

@@ -16,7 +16,7 @@ from mobius_infra.ratelimit import (
     TokenBucket,
 )
 from mobius_infra.ratelimit._limits import limits_of
-from mobius_infra.ratelimit._step import DECIDE, micros, request, written
+from mobius_infra.ratelimit._step import DECIDE, OWN, micros, request, written
 from tests.ratelimit.models import COSTS, LIMITS, START, STEPS
 from tests.servers.redis import RedisServer
 from tests.twins import run_twin
@@ -31,7 +31,7 @@ HISTORY = st.lists(
         st.sampled_from(["take", "take", "take", "peek", "refund"]),
         COSTS,
         st.sampled_from([0, 0, 1, 5]),  # how many more, if they are there
-        st.sampled_from([0, 0, 1, 10**6, 10**8]),  # patience
+        st.sampled_from([OWN, 0, 1, 10**6, 10**8]),  # patience
     ),
     min_size=1,
     max_size=20,
