@@ -70,6 +70,9 @@ class RateLimiter(AsyncDecorator):
             let everything through (`open`), or nothing (`closed`).
         replicas: processes that share the limits, for `local`: each keeps to so small a part of
             rate and burst, of which at least 1.
+        mirror: count here too what the backend grants, for `local`: without that, shares are full
+            when the backend is lost, and let one more burst through. It costs some microseconds a
+            call, and memory for the keys.
         clock: measures all of it where there is no backend.
 
     Raises:
@@ -96,6 +99,7 @@ class RateLimiter(AsyncDecorator):
         lease: PermitLease | None = None,
         on_error: OnError = "local",
         replicas: int = 1,
+        mirror: bool = False,
         clock: Clock | None = None,
     ) -> None:
         require(bool(name), "name", name, "a name for numbers, events and errors")
@@ -121,7 +125,7 @@ class RateLimiter(AsyncDecorator):
         self._shares: dict[object, Share] = {}
         self._shared: Shared | None = None
         if backend is not None:
-            self._shared = Shared(name, backend, on_error, self._clock, self.events)
+            self._shared = Shared(name, backend, on_error, mirror, self._clock, self.events)
         self._lease = lease
         self._leases: Leases | None = None
         self._gate = Gate(

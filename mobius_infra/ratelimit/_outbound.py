@@ -94,7 +94,12 @@ class Outbound:
         self._clock = clock or SystemClock()
         self._overall, self._chats, self._groups = (
             RateLimiter(
-                f"{name}: {part}", limits, backend=backend, replicas=replicas, clock=self._clock
+                f"{name}: {part}",
+                limits,
+                backend=backend,
+                replicas=replicas,
+                mirror=True,
+                clock=self._clock,
             )
             for part, limits in (("overall", overall), ("chat", chat), ("group", group))
         )

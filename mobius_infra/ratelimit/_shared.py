@@ -38,21 +38,29 @@ class Shared:
         name: of the limiter.
         backend: keeps the limits.
         on_error: what holds while it is away.
+        mirror: count what it grants against this process's share too.
         clock: measures pauses.
         events: where the loss and the return are told.
     """
 
     __slots__ = (
-        "_answered", "_backend", "_careful_until", "_clock", "_events", "_lost_at", "_name",
-        "_on_error", "_probe_at", "errors",
+        "_answered", "_backend", "_careful_until", "_clock", "_events", "_lost_at", "_mirror",
+        "_name", "_on_error", "_probe_at", "errors",
     )  # fmt: skip
 
     def __init__(
-        self, name: str, backend: Backend, on_error: OnError, clock: Clock, events: Events
+        self,
+        name: str,
+        backend: Backend,
+        on_error: OnError,
+        mirror: bool,
+        clock: Clock,
+        events: Events,
     ) -> None:
         self._name = name
         self._backend = backend
         self._on_error = on_error
+        self._mirror = mirror and on_error == "local"
         self._clock = clock
         self._events = events
         self._lost_at: float | None = None
@@ -70,10 +78,14 @@ class Shared:
         now = self._clock.monotonic()
         if self._lost_at is None and now >= self._careful_until:
             try:
-                return await self._run(share.policy, key, "take", cost, most, patience)
+                taken = await self._run(share.policy, key, "take", cost, most, patience)
             except BackendError as error:
                 self._failed(error)
                 return self._without(share, key, cost, most, patience)
+            if self._mirror and taken.granted > 0:
+                # As far as it is there: one process may have more than its share.
+                share.local.table.take(key_of(key), 0, taken.granted, 0)
+            return taken
         return await self._carefully(share, key, cost, most, patience, now)
 
     async def _carefully(

@@ -242,3 +242,16 @@ async def test_nothing_is_given_back_to_a_backend_that_is_away(manual_clock: Man
     for permit in permits:
         await permit.cancel()
     assert backend.asked == asked
+
+
+@pytest.mark.parametrize("limit", [SlidingWindowLog("20/minute"), TokenBucket("20/minute", 20)])
+async def test_with_a_mirror_a_loss_is_no_second_burst(
+    limit: Any, manual_clock: ManualClock
+) -> None:
+    backend = Flaky(manual_clock)
+    limiter = RateLimiter("x", limit, backend=backend, mirror=True, clock=manual_clock)
+    assert await passed(limiter, "k", 30) == 20
+    backend.away = True
+    assert await passed(limiter, "k", 30) == 0
+    manual_clock.tick(60)
+    assert await passed(limiter, "k", 30) == 20

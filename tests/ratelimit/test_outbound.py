@@ -299,3 +299,20 @@ async def test_a_pause_without_end_does_not_hide_the_error(sender: Sender) -> No
     sender.errors[7] = float("inf")
     with pytest.raises(TooManyRequestsError):
         await sender._send(7)
+
+
+async def test_a_group_gets_no_more_when_the_backend_is_lost(manual_clock: ManualClock) -> None:
+    backend = Flaky(manual_clock)
+    sender = Sender(telegram(backend=backend, clock=manual_clock), manual_clock)
+    sender.start(-1, 20)
+    await manual_clock.advance(20)
+    assert len(sender.of(-1)) == 20
+    backend.away = True
+    sender.start(-1, 40)
+    await manual_clock.advance(30)
+    backend.away = False
+    await manual_clock.advance(150)
+    out = [(round(at * 1e6), 1) for at in sender.of(-1)]
+    assert len(out) == 60
+    assert most_in(out, 60_000_000) == 20
+    await sender.end()
