@@ -24,7 +24,7 @@ from mobius_infra.ratelimit._permit import Permit
 from mobius_infra.ratelimit._policy import Decision, Policy
 from mobius_infra.ratelimit._settings import RateLimiterConfig, RateLimiterStats
 from mobius_infra.ratelimit._shared import OnError, Share, Shared
-from mobius_infra.ratelimit._table import Taken, key_of
+from mobius_infra.ratelimit._table import Taken, key_of, short
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -237,12 +237,13 @@ class RateLimiter(AsyncDecorator):
         return share.policy.decision(taken, allowed=not taken.wait)
 
     async def reset(self, key: str = "", *, limit: Limits | None = None) -> None:
-        """Give `key` all of its limits again.
+        """Give `key` all of its limits again; what was taken here before can't be given back too.
 
         Raises:
             BackendError: if the backend keeps them and failed.
         """
         share = self._given(limit)
+        self._gate.note_reset(short(key))
         if self._shared is None:
             share.policy.table.reset(key_of(key))
         else:

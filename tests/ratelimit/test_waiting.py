@@ -373,3 +373,34 @@ async def test_who_will_not_wait_so_long_takes_no_place_in_a_shared_queue(
     await manual_clock.advance(0)
     assert isinstance(impatient.exception(), RateLimitedError)
     assert [task.result().delay for task in (first, patient)] == [0, 2]
+
+
+async def test_what_was_taken_before_a_reset_is_not_given_back_after(
+    make: Make, queue: Queue, manual_clock: ManualClock
+) -> None:
+    limiter = make(TokenBucket("1/hour", 5), max_wait=9_999)
+    old = await limiter.acquire("k", 5)
+    other = await limiter.acquire("other", 5)
+    await queue.start("ahead", limiter.acquire("k"))
+    await limiter.reset("k")
+    new = await limiter.acquire("j", 5)
+    await limiter.reserve("k", 5, max_delay=0)
+    await old.cancel()
+    queue.tasks["ahead"].cancel()
+    await manual_clock.advance(0)
+    assert (await limiter.peek("k")).remaining == 0
+    for permit in (other, new):  # of keys that were not reset
+        await permit.cancel()
+    assert (await limiter.peek("other")).remaining == (await limiter.peek("j")).remaining == 5
+
+
+async def test_many_resets_are_known_in_bounded_memory(manual_clock: ManualClock) -> None:
+    limiter = RateLimiter("x", TokenBucket("1/hour", 5), clock=manual_clock)
+    old = await limiter.acquire("k", 5)
+    await limiter.reset("k")
+    for number in range(2_500):
+        await limiter.reset(str(number))
+    assert len(limiter._gate._reset) <= 1_000
+    await limiter.acquire("k", 5)
+    await old.cancel()
+    assert (await limiter.peek("k")).remaining == 0
