@@ -107,7 +107,7 @@ class Policy:
         self.rules = rules
         self.words = written(rules)
         # In the key: another set of limits reads another state, whose numbers mean other things.
-        self.label = sha1(self.words.encode(), usedforsecurity=False).hexdigest()[:8]
+        self.label = sha1(repr(self.words).encode(), usedforsecurity=False).hexdigest()[:8]
         self.table = table_for(rules, max_keys, clock)
 
     def check(self, name: str, cost: int) -> None:

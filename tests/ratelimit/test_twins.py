@@ -1,6 +1,7 @@
 """The Lua twin decides as the Python step does, over whole histories on a real server."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, example, given, reject, settings
@@ -16,7 +17,7 @@ from mobius_infra.ratelimit import (
     TokenBucket,
 )
 from mobius_infra.ratelimit._limits import limits_of
-from mobius_infra.ratelimit._step import DECIDE, micros, request, written
+from mobius_infra.ratelimit._step import DECIDE, micros, written
 from tests.ratelimit.models import COSTS, LIMITS, START, STEPS
 from tests.servers.redis import RedisServer
 from tests.twins import run_twin
@@ -65,17 +66,17 @@ def test_histories_are_the_same(
         reject()  # not exact together, and so refused when they are made
     rules = [limit.rule for limit in limits]
     state: State | None = None
-    now, at, marks, taken = START, START, [0] * len(limits), 0
+    now, at, taken = START, START, 0
+    marks: Sequence[int] = [0] * len(limits)
     for step, op, want, more, patience in history:
         now += step
         cost = min(want, *(limit.quota for limit in limits))
         give = min(cost, taken) if op == "refund" else cost
-        asked = request(op, give, give + more, patience, at, written(rules, marks))
-        expected = DECIDE.step(copy.deepcopy(state), now / 1e6, asked)
-        found = run_twin(redis_server, DECIDE, state, now / 1e6, asked)
+        asked: Any = (op, give, give + more, patience, at, *written(rules, marks))
+        expected = DECIDE.step(copy.deepcopy(state), now / 1e6, *asked)
+        found = run_twin(redis_server, DECIDE, state, now / 1e6, *asked)
         assert found == expected
-        state, told, _ = expected
-        result = list(told)
+        state, result, _ = expected
         assert result[2] == now  # a time in seconds comes back as the microseconds it was
         if op == "take" and result[0] >= 0:
             at, taken, marks = now, result[0], result[5::3]
@@ -88,8 +89,7 @@ def test_a_servers_time_is_read_to_the_microsecond(seconds: int, rest: int) -> N
 
 @given(LIMITS)
 def test_a_state_is_kept_a_moment_longer_than_it_says_anything(limit: Limit) -> None:
-    asked = request("take", 1, 1, 0, 0, written([limit.rule]))
-    _, told, ttl = DECIDE.step(None, START / 1e6, asked)
+    _, told, ttl = DECIDE.step(None, START / 1e6, "take", 1, 1, 0, 0, *written([limit.rule]))
     assert ttl is not None
     # A server counts milliseconds, of which some of the first may have passed.
     assert ttl >= told[4] / 1e6 + 0.001
