@@ -151,8 +151,9 @@ class Shared:
         marks: Sequence[int] = (),
     ) -> Taken:
         words = written(policy.rules, marks) if marks else policy.words
+        script = policy.taker if op == "take" else DECIDE
         stored = self._stored(policy, key)
-        reply = await self._backend.run(DECIDE, stored, op, cost, most, patience, at, *words)
+        reply = await self._backend.run(script, stored, op, cost, most, patience, at, *words)
         granted, wait, now, *told = reply
         left = tuple(zip(told[::3], told[1::3], strict=True))
         return Taken(granted, wait, now, told[2::3], left, "backend")

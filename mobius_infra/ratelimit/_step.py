@@ -164,3 +164,7 @@ def _rules(words: Sequence[Any]) -> tuple[list[Rule], list[int]]:
 
 
 DECIDE: Final = Script("ratelimit", decide, files(__package__).joinpath("limits.lua"))
+TAKE_OF_BUCKET: Final = Script(
+    "ratelimit bucket", decide, files(__package__).joinpath("bucket.lua")
+)
+"""The same where it takes of one bucket and of nothing else; quicker on a server."""
