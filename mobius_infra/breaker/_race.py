@@ -107,7 +107,9 @@ class Race(Generic[R]):
             self._task.uncancel()
         if self._task.cancelling() > self._cancelling:
             return False  # somebody else wants the task to end
-        return self._interrupted or (isinstance(error, Exception) and self._running > 0)
+        if isinstance(error, asyncio.CancelledError):
+            return self._interrupted
+        return isinstance(error, Exception) and (self._interrupted or self._running > 0)
 
     async def _rest(self, error: BaseException) -> R:
         """Return the first success of the others; raise `error` if there is none."""

@@ -7,7 +7,7 @@ from mobius_infra.core import Backend, BackendError, Clock, Events
 from mobius_infra.ratelimit._events import LimiterDegraded, LimiterRestored
 from mobius_infra.ratelimit._kind import SECOND
 from mobius_infra.ratelimit._policy import Policy
-from mobius_infra.ratelimit._step import DECIDE, request, written
+from mobius_infra.ratelimit._step import DECIDE, written
 from mobius_infra.ratelimit._table import Taken, key_of, short
 
 OnError = Literal["local", "open", "closed"]
@@ -169,8 +169,9 @@ class Shared:
         marks: Sequence[int] = (),
     ) -> Taken:
         words = written(policy.rules, marks) if marks else policy.words
-        asked = request(op, cost, most, patience, at, words)
-        reply = await self._backend.run(DECIDE, self._stored(policy, key), asked)
+        script = policy.taker if op == "take" else DECIDE
+        stored = self._stored(policy, key)
+        reply = await self._backend.run(script, stored, op, cost, most, patience, at, *words)
         granted, wait, now, *told = reply
         left = tuple(zip(told[::3], told[1::3], strict=True))
         return Taken(granted, wait, now, told[2::3], left, "backend")

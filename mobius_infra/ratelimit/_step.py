@@ -4,10 +4,9 @@ First every limit is looked at, then either all are spent or none. `limits.lua` 
 process `evaluate` is called on the state itself.
 """
 
-import json
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from mobius_infra.core import Outcome, Script, State
 from mobius_infra.ratelimit._bucket import BUCKET
@@ -18,6 +17,7 @@ from mobius_infra.ratelimit._queue import QUEUE
 from mobius_infra.ratelimit._sliding import SLIDING
 
 KINDS: Final = {kind.name: kind for kind in (BUCKET, QUEUE, FIXED, SLIDING, LOG)}
+_WORDS: Final = 5  # of a rule: kind, a, b, c, mark
 
 # A server's own idea of "now" for expiry is in milliseconds, and some of it may have passed
 # already: a key that went a moment before its bucket is full would be a gift.
@@ -104,48 +104,45 @@ def micros(seconds: float) -> int:
     return int(seconds * SECOND + 0.5)
 
 
-def request(
-    op: Literal["take", "peek", "refund"], cost: int, most: int, patience: int, at: int, rules: str
-) -> str:
-    """Return the one argument of `decide`, as JSON.
-
-    One text, instead of a dozen numbers, halves what a decision costs on its way to a server.
-
-    Args:
-        op: what to do.
-        cost: tokens.
-        most: tokens to take if they are there.
-        patience: microseconds; see `evaluate`.
-        at: when what is given back was granted, in microseconds.
-        rules: see `written`.
-    """
-    return f'["{op}",{cost},{most},{patience},{at},[{rules}]]'
-
-
-def written(rules: Sequence[Rule], marks: Sequence[int] = ()) -> str:
-    """Return rules as JSON without the brackets: each one's kind, parameters and mark."""
+def written(rules: Sequence[Rule], marks: Sequence[int] = ()) -> tuple[str | int, ...]:
+    """Return rules as `decide` takes them: each one's kind, parameters and mark."""
     marks = marks or [0] * len(rules)
-    return ",".join(
-        f'["{kind.name}",{a},{b},{c},{mark}]'
+    return tuple(
+        word
         for (kind, a, b, c), mark in zip(rules, marks, strict=True)
+        for word in (kind.name, a, b, c, mark)
     )
 
 
-def decide(state: State | None, now: float, asked: str, /) -> Outcome[tuple[int, ...]]:
+def decide(
+    state: State | None,
+    now: float,
+    op: Literal["take", "peek", "refund"],
+    cost: int,
+    most: int,
+    patience: int,
+    at: int,
+    /,
+    *words: str | int,
+) -> Outcome[tuple[int, ...]]:
     """Take, look, or give back: the step of every backend.
 
     Args:
         state: see `evaluate`; None if nothing is known.
         now: seconds.
-        asked: see `request`.
+        op: what to do.
+        cost: tokens.
+        most: tokens to take if they are there.
+        patience: microseconds; see `evaluate`.
+        at: when what is given back was granted, in microseconds.
+        words: of the limits; see `written`.
 
     Returns:
         Granted (-1: refused), wait, now; and for each rule tokens left, microseconds until fresh
         and mark.
     """
     time = micros(now)
-    op, cost, most, patience, at, words = json.loads(asked)
-    rules = [Rule(KINDS[name], a, b, c) for name, a, b, c, _ in words]
+    rules, given = _rules(words)
     if state is None:
         state = fresh(rules, time)
     granted, wait, marks = 0, 0, [0] * len(rules)
@@ -155,7 +152,7 @@ def decide(state: State | None, now: float, asked: str, /) -> Outcome[tuple[int,
     elif op == "peek":
         wait = look(rules, state, time, cost)
     else:
-        give_back(rules, state, time, cost, at, [word[-1] for word in words])
+        give_back(rules, state, time, cost, at, given)
     told = [granted, wait, time]
     reset = 0
     for (left, until), mark in zip(report(rules, state, time), marks, strict=True):
@@ -166,4 +163,14 @@ def decide(state: State | None, now: float, asked: str, /) -> Outcome[tuple[int,
     return state, tuple(told), reset / SECOND + _LATER
 
 
+# Any: a name and four integers by turns, which the type system can't say.
+def _rules(words: Sequence[Any]) -> tuple[list[Rule], list[int]]:
+    each = [words[place : place + _WORDS] for place in range(0, len(words), _WORDS)]
+    return [Rule(KINDS[name], a, b, c) for name, a, b, c, _ in each], [mark for *_, mark in each]
+
+
 DECIDE: Final = Script("ratelimit", decide, files(__package__).joinpath("limits.lua"))
+TAKE_OF_BUCKET: Final = Script(
+    "ratelimit bucket", decide, files(__package__).joinpath("bucket.lua")
+)
+"""The same where it takes of one bucket and of nothing else; quicker on a server."""
