@@ -38,21 +38,29 @@ class Shared:
         name: of the limiter.
         backend: keeps the limits.
         on_error: what holds while it is away.
+        mirror: count what it grants against this process's share too.
         clock: measures pauses.
         events: where the loss and the return are told.
     """
 
     __slots__ = (
-        "_answered", "_backend", "_careful_until", "_clock", "_events", "_lost_at", "_name",
-        "_on_error", "_probe_at", "errors",
+        "_answered", "_backend", "_careful_until", "_clock", "_events", "_lost_at", "_mirror",
+        "_name", "_on_error", "_probe_at", "errors",
     )  # fmt: skip
 
     def __init__(
-        self, name: str, backend: Backend, on_error: OnError, clock: Clock, events: Events
+        self,
+        name: str,
+        backend: Backend,
+        on_error: OnError,
+        mirror: bool,
+        clock: Clock,
+        events: Events,
     ) -> None:
         self._name = name
         self._backend = backend
         self._on_error = on_error
+        self._mirror = mirror and on_error == "local"
         self._clock = clock
         self._events = events
         self._lost_at: float | None = None
@@ -70,10 +78,14 @@ class Shared:
         now = self._clock.monotonic()
         if self._lost_at is None and now >= self._careful_until:
             try:
-                return await self._run(share.policy, key, "take", cost, most, patience)
+                taken = await self._run(share.policy, key, "take", cost, most, patience)
             except BackendError as error:
                 self._failed(error)
                 return self._without(share, key, cost, most, patience)
+            if self._mirror and taken.granted > 0:
+                # As far as it is there: one process may have more than its share.
+                share.local.table.take(key_of(key), 0, taken.granted, 0)
+            return taken
         return await self._carefully(share, key, cost, most, patience, now)
 
     async def _carefully(
@@ -104,24 +116,30 @@ class Shared:
         if beside and taken.granted < own.granted:
             spare = own.granted - max(taken.granted, 0)
             share.local.table.give_back(key_of(key), spare, own)
+        if beside and taken.granted >= 0:
+            return taken._replace(wait=max(taken.wait, own.wait))
         return taken
 
     async def peek(self, share: Share, key: str, cost: int) -> Taken:
         """Say what a call would get."""
+        told = None
         if self._lost_at is None:
             try:
-                return await self._run(share.policy, key, "peek", cost, cost, 0)
+                told = await self._run(share.policy, key, "peek", cost, cost, 0)
             except BackendError as error:
                 self._failed(error)
-        if self._on_error == "local":
-            return share.local.table.peek(key_of(key), min(cost, share.local.quota))
-        return self._without(share, key, cost, cost, 0)
+        if told is not None and self._clock.monotonic() >= self._careful_until:
+            return told
+        if self._on_error != "local":
+            return told or self._without(share, key, cost, cost, 0)
+        own = share.local.table.peek(key_of(key), min(cost, share.local.quota))
+        return own if told is None or own.wait > told.wait else told
 
     async def give_back(self, share: Share, key: str, cost: int, taken: Taken) -> None:
         """Give back to where it was taken; what a backend can't be told is lost."""
         if taken.home == "share":
             share.local.table.give_back(key_of(key), cost, taken)
-        elif taken.home == "backend":
+        elif taken.home == "backend" and self._lost_at is None:
             try:
                 await self._run(share.policy, key, "refund", cost, cost, 0, taken.at, taken.marks)
             except BackendError as error:

@@ -23,6 +23,9 @@ _WORDS: Final = 5  # of a rule: kind, a, b, c, mark
 # already: a key that went a moment before its bucket is full would be a gift.
 _LATER: Final = 0.002
 
+OWN: Final = -1
+"""As patience: none, but for what a queue is long."""
+
 Verdict = tuple[int, int, Sequence[int]]
 """What was granted (-1: refused), the microseconds to wait, and each rule's mark."""
 
@@ -43,19 +46,22 @@ def evaluate(
         now: microseconds.
         cost: what must be there.
         most: what is taken if it is there.
-        patience: microseconds that the cost may be taken ahead of its time.
+        patience: microseconds that the cost may be taken ahead of its time; or `OWN`.
 
     Returns:
         What was granted; the microseconds until it may be used or, refused, asked for again.
     """
     delay = 0
     refused = False
+    ahead = max(patience, 0)
     for rule, own in zip(rules, state, strict=True):
         kind, a, b, c = rule
         wait = kind.look(own, now, cost, a, b, c)
         delay = max(delay, wait)
-        if wait > (c if kind is QUEUE else patience):  # a queue has a length of its own
-            refused = True
+        if kind is QUEUE:  # which has a length of its own
+            refused |= wait > (c if patience < 0 else min(c, patience))
+        else:
+            refused |= wait > ahead
     if refused:
         return -1, delay, ()
     granted = cost

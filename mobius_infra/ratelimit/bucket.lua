@@ -10,7 +10,7 @@ return function(state, seconds, _, cost, most, patience, _, _, count, period, ca
     local over, wait = debt + cost * period - capacity, 0
     if over > 0 then wait = floor((over + count - 1) / count) end
     local granted, mark = -1, 0
-    if wait <= patience then
+    if wait <= max(patience, 0) then
         granted = max(min(most, floor((capacity - debt) / period)), cost)
         debt = max(debt, wait * count) + granted * period
         mark = debt

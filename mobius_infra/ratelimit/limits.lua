@@ -179,7 +179,9 @@ return function(state, seconds, op, cost, most, patience, at, ...)
         else
             local after = kind.look(own, now, cost, a, b, c)
             wait = max(wait, after)
-            refused = refused or after > (name == 'queue' and c or patience)
+            local most = max(patience, 0)
+            if name == 'queue' then most = patience < 0 and c or min(c, patience) end
+            refused = refused or after > most
         end
     end
     if op == 'take' then

@@ -18,7 +18,7 @@ from mobius_infra.ratelimit import (
 )
 from mobius_infra.ratelimit._limits import limits_of
 from mobius_infra.ratelimit._policy import Policy
-from mobius_infra.ratelimit._step import DECIDE, TAKE_OF_BUCKET, micros, written
+from mobius_infra.ratelimit._step import DECIDE, OWN, TAKE_OF_BUCKET, micros, written
 from mobius_infra.testing import ManualClock
 from tests.ratelimit.models import BUCKETS, COSTS, LIMITS, START, STEPS
 from tests.servers.redis import RedisServer
@@ -34,7 +34,7 @@ HISTORY = st.lists(
         st.sampled_from(["take", "take", "take", "peek", "refund"]),
         COSTS,
         st.sampled_from([0, 0, 1, 5]),  # how many more, if they are there
-        st.sampled_from([0, 0, 1, 10**6, 10**8]),  # patience
+        st.sampled_from([OWN, 0, 1, 10**6, 10**8]),  # patience
     ),
     min_size=1,
     max_size=20,
