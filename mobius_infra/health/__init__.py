@@ -2,6 +2,7 @@
 
 from mobius_infra.health._app import status_app
 from mobius_infra.health._checks import backend_check
+from mobius_infra.health._ledger import Availability, ErrorBudget
 from mobius_infra.health._monitor import (
     CheckFailed,
     CheckRecovered,
@@ -10,7 +11,6 @@ from mobius_infra.health._monitor import (
     HealthMonitor,
     Report,
 )
-from mobius_infra.health._ledger import Availability, ErrorBudget
 from mobius_infra.health._serve import serve
 from mobius_infra.health._uptime import WHOLE, WINDOWS, Uptime, UptimeNotSaved, UptimeStats
 
