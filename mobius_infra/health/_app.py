@@ -308,7 +308,7 @@ async def _body(receive: Receive) -> bytes:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if len(body) > _LONGEST_BODY:
             raise ValueError(f"more than {_LONGEST_BODY} bytes")
         if not message.get("more_body", False):

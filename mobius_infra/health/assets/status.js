@@ -36,6 +36,7 @@ function ago(at) {
 }
 
 function duration(seconds) {
+  if (seconds === 0) return "0 s";
   if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`;
   if (seconds < 1) return `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
   if (seconds < 120) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
@@ -61,6 +62,7 @@ function bytes(value) {
 
 const percent = (share) =>
   share === null ? "–" : share === 1 ? "100 %" : `${Number((Math.floor(share * 1e5) / 1e3).toFixed(share > 0.99 ? 3 : 1))} %`;
+const unit = (name) => (/seconds$/.test(name) ? duration : /bytes$/.test(name) ? bytes : /(rate|share|ratio)$/.test(name) ? percent : number);
 const words = (name) => String(name).replaceAll("_", " ").replace(/ (seconds|bytes)$/, "");
 const clock = (at) => new Date(at * 1000).toISOString().slice(11, 19);
 const TONES = {
@@ -222,7 +224,7 @@ function drawChart(name, chart) {
   const points = doc.series[name];
   const data = [points.map((point) => point[0]), points.map((point) => point[1])];
   const last = points.length ? points[points.length - 1][1] : null;
-  const said = /seconds$/.test(name) ? duration : /bytes$/.test(name) ? bytes : /(rate|share|ratio)$/.test(name) ? percent : number;
+  const said = unit(name);
   chart.shown.textContent = last === null ? "–" : said(last);
   if (chart.plot) return chart.plot.setData(data);
   const style = getComputedStyle(document.documentElement);
@@ -264,7 +266,7 @@ function component(found) {
   const states = found.numbers.filter((each) => each.kind === "state");
   const rows = found.numbers.filter((each) => each.kind !== "state").map((each) => {
     const labels = Object.values(each.labels).join(", ");
-    return h("tr", {}, h("th", { scope: "row", title: each.doc }, words(each.name) + (labels ? ` (${labels})` : "")), h("td", {}, number(each.value)));
+    return h("tr", {}, h("th", { scope: "row", title: each.doc }, words(each.name) + (labels ? ` (${labels})` : "")), h("td", {}, typeof each.value === "number" ? unit(each.name)(each.value) : number(each.value)));
   });
   const kind = found.kind.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
   const many = rows.length > 8;
