@@ -33,6 +33,7 @@ async def serve(
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()  # now: who asks before the server has begun waits, and is not refused
     except OSError:
         listener.close()
         raise
