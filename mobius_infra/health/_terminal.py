@@ -16,7 +16,8 @@ Json = dict[str, Any]
 
 _COLOURS = {
     "up": "green", "closed": "green", "shared": "green", "degraded": "yellow",
-    "half_open": "yellow", "recovering": "yellow", "local": "yellow", "down": "red", "open": "red", "isolated": "red",
+    "half_open": "yellow", "recovering": "yellow", "local": "yellow", "down": "red", "open": "red",
+    "isolated": "red",
 }  # fmt: skip
 _CODES = {"up": 0, "degraded": 1}
 _ANSWERED_BADLY = 3
