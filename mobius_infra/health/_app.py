@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from mobius_infra.core import Component, Event, samples
-from mobius_infra.health._monitor import Health, HealthMonitor
+from mobius_infra.health._monitor import HealthMonitor
 from mobius_infra.health._page import render_page
+from mobius_infra.health._states import Health
 
 # Any: ASGI's own messages.
 Scope = MutableMapping[str, Any]
