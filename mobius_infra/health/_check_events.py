@@ -22,22 +22,24 @@ class CheckChanged(CheckEvent):
     """A check came into another state; which one, the subclass says.
 
     Attributes:
-        kind: startup, readiness or liveness.
+        check_kind: startup, readiness or liveness.
         before: the state that it left.
         reason: why it is not up; empty if it is.
         evidence: what that rests on.
         consequence_of: the roots of the trouble, if it is explained by what the check depends on.
         flapping: whether it changes its mind all the time.
         lasted: seconds that it was in the state before.
+        down_for: seconds since it was last up, in whatever states; 0 if it was until now.
     """
 
-    kind: Kind
+    check_kind: Kind
     before: Health
     reason: str
     evidence: Evidence
     consequence_of: tuple[str, ...]
     flapping: bool
     lasted: float
+    down_for: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +59,7 @@ class CheckUnknown(CheckChanged):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRecovered(CheckChanged):
-    """A check is up again. A check's first success is no event.
-
-    Attributes:
-        down_for: seconds since it was last up, in whatever states.
-    """
-
-    down_for: float
+    """A check is up again. Its first success is no event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,8 +65,8 @@ class Report:
         state: down if a critical check is; else unknown if one of them is; else degraded if any
             is not up; else unknown if any is.
         started: whether all startup checks have passed, and all critical ones have been looked at.
-        ready: whether it may be given work: it has started, and no critical check is down or too
-            long without an answer.
+        ready: whether it may be given work: it has started, is not being drained, and no critical
+            check is down or too long without an answer.
         alive: False only if a liveness check is down: then the process must be killed.
         checks: each of them, in the order of declaration.
     """
@@ -78,7 +78,7 @@ class Report:
     checks: tuple[CheckReport, ...]
 
     @classmethod
-    def of(cls, checks: Iterable[CheckReport]) -> Self:
+    def of(cls, checks: Iterable[CheckReport], *, draining: bool = False) -> Self:
         """Derive the whole from its checks."""
         every = tuple(checks)
         critical = [each for each in every if each.critical]
@@ -88,7 +88,8 @@ class Report:
         )
         fit = all(each.known in WELL and each.state is not Health.DOWN for each in critical)
         dead = any(each.kind is Kind.LIVENESS and each.known is Health.DOWN for each in every)
-        return cls(_whole(critical, every), started, started and fit, not dead, every)
+        ready = started and fit and not draining
+        return cls(_whole(critical, every), started, ready, not dead, every)
 
 
 def _whole(critical: list[CheckReport], every: tuple[CheckReport, ...]) -> Health:

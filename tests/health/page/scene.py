@@ -213,13 +213,14 @@ async def make_scene(mood: Mood, *, token: str | None = None) -> Scene:
                 source="health",
                 at=NOW - 540,
                 check="database",
-                kind=Kind.READINESS,
+                check_kind=Kind.READINESS,
                 before=Health.UP,
                 reason="OSError: connection refused",
                 evidence=Evidence.ERROR,
                 consequence_of=(),
                 flapping=False,
                 lasted=86_000.0,
+                down_for=0.0,
             )
         )
     return Scene(monitor, alerts, parts, app)
