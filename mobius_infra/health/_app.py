@@ -30,30 +30,42 @@ _LONGEST_BODY = 16_384
 _SHORTEST_TOKEN = 16
 
 
-class Answer:
-    """A status, a content type, and a body or a stream of pieces."""
+Header = tuple[bytes, bytes]
 
-    __slots__ = ("body", "headers", "kind", "status", "stream")
+
+class Answer:
+    """A status, headers, and a body or a stream of pieces."""
+
+    __slots__ = ("body", "headers", "status", "stream")
 
     def __init__(
         self,
         status: int,
         kind: str,
         body: bytes = b"",
-        *,
+        *headers: Header,
         stream: AsyncIterator[bytes] | None = None,
-        headers: tuple[tuple[bytes, bytes], ...] = (),
+        policy: bytes = b"default-src 'none'; frame-ancestors 'none'",
     ) -> None:
         self.status = status
-        self.kind = kind
         self.body = body
         self.stream = stream
-        self.headers = headers
+        self.headers = [
+            (b"content-type", kind.encode()),
+            (b"cache-control", b"no-store"),
+            (b"content-security-policy", policy),
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+            (b"vary", b"accept, authorization"),
+            *headers,
+        ]
+        if stream is None:
+            self.headers.append((b"content-length", str(len(body)).encode()))
 
 
-def refusal(status: int, error: str, *headers: tuple[bytes, bytes]) -> Answer:
+def refusal(status: int, error: str, *headers: Header) -> Answer:
     """Return an answer that says what is wrong."""
-    return Answer(status, _JSON, dump({"error": error}), headers=headers)
+    return Answer(status, _JSON, dump({"error": error}), *headers)
 
 
 _UNAUTHORISED = refusal(401, "a token is needed", (b"www-authenticate", b"Bearer"))
@@ -75,7 +87,8 @@ class StatusApp:
         self._alerts = alerts
         self._token = None if token is None else token.encode()
         self._feed = feed
-        self._html, self._policy = load_page()
+        html, policy = load_page()
+        self._html = Answer(200, "text/html; charset=utf-8", html, policy=policy)
         self._draining = False
         # The last report with its answers: a thousand questions a second make them once.
         self._answers: tuple[Report, dict[tuple[str, bool], Answer]] | None = None
@@ -100,7 +113,7 @@ class StatusApp:
             await _lifespan(receive, send)
         elif scope["type"] == "http":
             answer = await self._answer(scope, receive)
-            await self._respond(answer, receive, send, head=scope["method"] == "HEAD")
+            await _respond(answer, receive, send, head=scope["method"] == "HEAD")
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
 
@@ -126,7 +139,7 @@ class StatusApp:
         wanted = None if accept is None else accept.decode("latin-1")
         if path == "/status" and "text/html" in (wanted or ""):
             # For everybody: there is nothing in it yet, it asks for what it shows.
-            return Answer(200, "text/html; charset=utf-8", self._html)
+            return self._html
         if not allowed:
             return _UNAUTHORISED
         if path == "/metrics":
@@ -188,23 +201,6 @@ class StatusApp:
         until = float(given["until"])
         by, comment = _text(given, "by"), _text(given, "comment", "")
         await _done(alerts.silence(matchers, until=until, by=by, comment=comment))
-
-    async def _respond(self, answer: Answer, receive: Receive, send: Send, *, head: bool) -> None:
-        headers = [
-            (b"content-type", answer.kind.encode()),
-            (b"cache-control", b"no-store"),
-            (b"content-security-policy", self._policy),
-            (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
-            (b"vary", b"accept, authorization"),
-            *answer.headers,
-        ]
-        if answer.stream is None:
-            headers.append((b"content-length", str(len(answer.body)).encode()))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        if answer.stream is not None and not head:
-            await _stream(answer.stream, receive, send)
-        await send({"type": "http.response.body", "body": b"" if head else answer.body})
 
     def __repr__(self) -> str:
         return f"StatusApp({self._document.title!r})"
@@ -275,6 +271,16 @@ def status_app(
     )
     feed = Feed(document, interval=interval, clock=used)
     return StatusApp(document, metrics, alerts, token, feed)
+
+
+async def _respond(answer: Answer, receive: Receive, send: Send, *, head: bool) -> None:
+    start = {
+        "type": "http.response.start", "status": answer.status, "headers": answer.headers
+    }  # fmt: skip
+    await send(start)
+    if answer.stream is not None and not head:
+        await _stream(answer.stream, receive, send)
+    await send({"type": "http.response.body", "body": b"" if head else answer.body})
 
 
 async def _stream(pieces: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
