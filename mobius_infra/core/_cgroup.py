@@ -45,6 +45,13 @@ class Cgroup:
         usage = _number(_read(folder / "cpuacct.usage"))
         return None if usage is None else usage / 1e9
 
+    def throttled_seconds(self) -> float | None:
+        """Return how long the group had to wait since its quota was used up; None: not known."""
+        table = _table(self._cpu[0] / "cpu.stat")
+        name, unit = ("throttled_usec", 1e6) if self.unified else ("throttled_time", 1e9)
+        waited = _number(table.get(name))
+        return None if waited is None else waited / unit
+
     def memory_limit(self) -> int | None:
         """Return the bytes that may be used; None: no limit."""
         file = "memory.max" if self.unified else "memory.limit_in_bytes"
