@@ -4,8 +4,12 @@ from mobius_infra.metrics._anomaly import Anomaly, anomalies, robust_scores
 from mobius_infra.metrics._cells import Cell, Resolution
 from mobius_infra.metrics._change import ChangePoint, Cusum, change_points
 from mobius_infra.metrics._collector import MetricsCollector
+from mobius_infra.metrics._event_loop import EventLoop, EventLoopStats
+from mobius_infra.metrics._garbage import GarbageCollector, GarbageCollectorStats
 from mobius_infra.metrics._history import History, HistoryNotSaved, HistoryStats
+from mobius_infra.metrics._machine import Machine, MachineStats
 from mobius_infra.metrics._moments import Moments, Window
+from mobius_infra.metrics._process import Process, ProcessStats
 from mobius_infra.metrics._rates import Rates
 from mobius_infra.metrics._season import Expected, Forecast, forecast
 from mobius_infra.metrics._series import NotEnoughData, Point
@@ -18,15 +22,23 @@ __all__ = [
     "Cell",
     "ChangePoint",
     "Cusum",
+    "EventLoop",
+    "EventLoopStats",
     "Expected",
     "Forecast",
+    "GarbageCollector",
+    "GarbageCollectorStats",
     "History",
     "HistoryNotSaved",
     "HistoryStats",
+    "Machine",
+    "MachineStats",
     "MetricsCollector",
     "Moments",
     "NotEnoughData",
     "Point",
+    "Process",
+    "ProcessStats",
     "Rates",
     "Resolution",
     "Sketch",

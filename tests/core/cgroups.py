@@ -38,3 +38,9 @@ V1 = {
     f"{GROUP}/memory/docker/1/memory.stat": "cache 1\ntotal_inactive_file 100000000",
     f"{GROUP}/memory/docker/memory.limit_in_bytes": "1000000000",
 }
+
+V1_APART = {
+    name.replace("cpu,cpuacct/", "cpuacct/" if "usage" in name else "cpu/"): text
+    for name, text in V1.items()
+}
+"""With the two controllers mounted each by itself."""

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from mobius_infra.core import Cgroup
-from tests.core.cgroups import GROUP, V1, V2, write
+from tests.core.cgroups import GROUP, V1, V1_APART, V2, write
 
 
-@pytest.mark.parametrize(("files", "cpus"), [(V2, 1.5), (V1, 0.5)])
+@pytest.mark.parametrize(("files", "cpus"), [(V2, 1.5), (V1, 0.5), (V1_APART, 0.5)])
 def test_the_smallest_limit_on_the_way_up_counts(
     files: dict[str, str], cpus: float, tmp_path: Path
 ) -> None:
@@ -39,6 +39,7 @@ def test_in_a_container_the_mount_is_the_group_though_the_path_is_the_hosts(
     [
         {},
         {"proc/self/cgroup": "0::/"},
+        {"proc/self/cgroup": "no group at all\n::"},
         {
             "proc/self/cgroup": "0::/../../etc",
             f"{GROUP}/cgroup.controllers": "",
