@@ -100,10 +100,10 @@ class Kept(Generic[T]):
 class Share:
     """Processor time as a share of what may be used, from one reading to the next."""
 
-    __slots__ = ("_at", "_used")
+    __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._at = self._used = 0.0
+        self._last: tuple[float, float] | None = None
 
     def step(self, now: float, used: float | None, processors: float) -> float | None:
         """Return the share since the last step; None at the first, or if that is not known.
@@ -116,10 +116,11 @@ class Share:
         """
         if used is None:
             return None
-        passed, worked = now - self._at, used - self._used
-        first = not self._at
-        self._at, self._used = now, used
-        return None if first or passed <= 0 or worked < 0 else worked / passed / processors
+        last, self._last = self._last, (now, used)
+        if last is None:
+            return None
+        passed, worked = now - last[0], used - last[1]
+        return None if passed <= 0 or worked < 0 else worked / passed / processors
 
 
 def processors(cgroup: Cgroup) -> float:
