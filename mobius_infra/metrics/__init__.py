@@ -1,10 +1,14 @@
 """Numbers of every component, for Prometheus and for people."""
 
+from mobius_infra.metrics._active_users import ActiveUsers, ActiveUsersStats
 from mobius_infra.metrics._anomaly import Anomaly, anomalies, robust_scores
 from mobius_infra.metrics._cells import Cell, Resolution
 from mobius_infra.metrics._change import ChangePoint, Cusum, change_points
 from mobius_infra.metrics._collector import MetricsCollector
+from mobius_infra.metrics._distinct import Distinct
 from mobius_infra.metrics._event_loop import EventLoop, EventLoopStats
+from mobius_infra.metrics._features import FeatureUse, FeatureUseStats, TooManyFeatures
+from mobius_infra.metrics._funnel import Funnel, FunnelStats
 from mobius_infra.metrics._garbage import GarbageCollector, GarbageCollectorStats
 from mobius_infra.metrics._history import History, HistoryNotSaved, HistoryStats
 from mobius_infra.metrics._machine import Machine, MachineStats
@@ -18,14 +22,21 @@ from mobius_infra.metrics._sparkline import sparkline
 from mobius_infra.metrics._trend import TimeLeft, Trend, time_left, trend
 
 __all__ = [
+    "ActiveUsers",
+    "ActiveUsersStats",
     "Anomaly",
     "Cell",
     "ChangePoint",
     "Cusum",
+    "Distinct",
     "EventLoop",
     "EventLoopStats",
     "Expected",
+    "FeatureUse",
+    "FeatureUseStats",
     "Forecast",
+    "Funnel",
+    "FunnelStats",
     "GarbageCollector",
     "GarbageCollectorStats",
     "History",
@@ -43,6 +54,7 @@ __all__ = [
     "Resolution",
     "Sketch",
     "TimeLeft",
+    "TooManyFeatures",
     "Trend",
     "Window",
     "anomalies",
