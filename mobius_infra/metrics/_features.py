@@ -7,6 +7,9 @@ from mobius_infra.core import Clock, Event, Events, Stats, SystemClock, counter,
 
 OTHER = "other"
 
+LONGEST_NAME = 100
+"""Characters of a feature's name that count."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureUseStats(Stats):
@@ -32,8 +35,8 @@ class FeatureUse:
         features = FeatureUse()
         features.use("price")
 
-    A name may come from a user: the first `max_features` have counters of their own, all others
-    share the one of `other`.
+    A name may come from a user: it is cut after 100 characters, the first `max_features` have
+    counters of their own, and all others share the one of `other`.
 
     Args:
         name: for its numbers.
@@ -44,7 +47,7 @@ class FeatureUse:
         ConfigurationError: if there is no name, or `max_features` is not positive.
     """
 
-    __slots__ = ("_clock", "_max_features", "_uses", "events", "name")
+    __slots__ = ("_clock", "_full", "_max_features", "_uses", "events", "name")
 
     def __init__(
         self, name: str = "features", *, max_features: int = 100, clock: Clock | None = None
@@ -56,18 +59,20 @@ class FeatureUse:
         self.events = Events()
         self._clock = clock or SystemClock()
         self._max_features = max_features
+        self._full = False
         self._uses: dict[str, int] = {OTHER: 0}
 
     def use(self, feature: str) -> None:
         """Count one use."""
-        uses = self._uses
+        uses, feature = self._uses, feature[:LONGEST_NAME]
         if feature in uses:
             uses[feature] += 1
         elif len(uses) <= self._max_features:
             uses[feature] = 1
         else:
             uses[OTHER] += 1
-            if uses[OTHER] == 1:
+            if not self._full:
+                self._full = True
                 self.events.emit(
                     TooManyFeatures(source=self.name, at=self._clock.time(), feature=feature)
                 )

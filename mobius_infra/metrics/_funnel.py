@@ -38,7 +38,7 @@ class Funnel:
     before it. `reached` counts for ever; `users` and `conversion` are of the ways that are not
     over, which makes them the figures of the last `within` seconds.
 
-    At most `max_users` are under way, 250 bytes each; the one who began first makes room.
+    At most `max_users` are under way, about 200 bytes each; the one who began first makes room.
 
     Args:
         name: for its numbers.
