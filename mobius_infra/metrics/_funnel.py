@@ -85,6 +85,11 @@ class Funnel:
         self._ways: dict[int, _Way] = {}  # by fingerprint, the earliest first
         self._forgotten = 0
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The names of the steps, in order."""
+        return tuple(self._numbers)
+
     def reach(self, step: str, user: Item) -> None:
         """Note that a user came to a step.
 
