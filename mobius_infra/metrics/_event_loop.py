@@ -9,7 +9,7 @@ from typing import Self
 from mobius_infra.core import Clock, Events, Stats, SystemClock, counter, gauge, require
 from mobius_infra.metrics._durations import Durations
 from mobius_infra.metrics._moments import Window
-from mobius_infra.metrics._readings import Kept
+from mobius_infra.metrics._readings import Kept, require_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class EventLoop:
         clock: Clock | None = None,
     ) -> None:
         require(bool(name), "name", name, "a name for its numbers")
-        good = not isinstance(interval, bool) and 0 < interval < float("inf")
-        require(good, "interval", interval, "a positive number of seconds")
+        require_seconds("interval", interval)
+        require_seconds("keep", keep)
         self.name = name
         self.events = Events()
         self._clock = clock or SystemClock()
@@ -69,18 +69,21 @@ class EventLoop:
         self._recent = Window(60, clock=self._clock)
         self._due: float | None = None
         self._task: asyncio.Task[None] | None = None
-        self._tasks = Kept(self._count_tasks, keep, self._clock)
+        self._keep = keep
+        self._tasks: Kept[int] | None = None
 
     async def __aenter__(self) -> Self:
         require(self._task is None, "event loop", self.name, "entered once at a time")
+        loop = asyncio.get_running_loop()
+        self._tasks = Kept(lambda _: len(asyncio.all_tasks(loop)), self._keep, self._clock)
         # In a context of its own: it would keep that of some request for ever.
-        self._task = asyncio.get_running_loop().create_task(
+        self._task = loop.create_task(
             self._watch(), name=f"watch event loop {self.name}", context=Context()
         )
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        task, self._task = self._task, None
+        task, self._task, self._tasks = self._task, None, None
         self._due, self._lag = None, 0.0
         if task is not None:
             task.cancel()
@@ -97,19 +100,15 @@ class EventLoop:
     def _overdue(self) -> float:
         return 0.0 if self._due is None else max(self._clock.monotonic() - self._due, 0.0)
 
-    def _count_tasks(self, now: float) -> int | None:
-        task = self._task
-        return None if task is None else len(asyncio.all_tasks(task.get_loop()))
-
     def stats(self) -> EventLoopStats:
         """Return the numbers. Another thread may ask too, and sees a loop that hangs hang."""
-        overdue = self._overdue()
+        overdue, tasks = self._overdue(), self._tasks
         return EventLoopStats(
             lag_seconds=max(self._lag, overdue),
             worst_lag_seconds=max(self._recent.read().max, overdue),
             late_seconds=self._lags.total,
             looks=self._lags.within(),
-            tasks=self._tasks.value(),
+            tasks=None if tasks is None else tasks.value(),
         )
 
     def __repr__(self) -> str:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobius_infra.core import Cgroup, Clock, Events, Stats, SystemClock, counter, gauge, require
-from mobius_infra.metrics._readings import Kept, Readings, Share, Source, find_source, processors
+from mobius_infra.metrics._readings import (
+    Kept,
+    Readings,
+    Share,
+    Source,
+    find_source,
+    processors,
+    require_seconds,
+)
 
 MOST_INTERFACES = 16
 """A host of containers has an interface for each of them, and makes new ones all the time."""
@@ -76,6 +84,7 @@ class Machine:
         clock: Clock | None = None,
     ) -> None:
         require(bool(name), "name", name, "a name for its numbers")
+        require_seconds("keep", keep)
         require(not isinstance(disks, str), "disks", disks, 'a list of paths, such as ["/"]')
         self.name = name
         self.events = Events()

@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mobius_infra.core import Cgroup, Clock, Events, Stats, SystemClock, counter, gauge, require
-from mobius_infra.metrics._readings import Kept, Readings, Share, Source, find_source, processors
+from mobius_infra.metrics._readings import (
+    Kept,
+    Readings,
+    Share,
+    Source,
+    find_source,
+    processors,
+    require_seconds,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ class Process:
         clock: Clock | None = None,
     ) -> None:
         require(bool(name), "name", name, "a name for its numbers")
+        require_seconds("keep", keep)
         self.name = name
         self.events = Events()
         self._source = source or find_source()

@@ -71,18 +71,18 @@ class Readings:
             return None
 
 
-class Kept(Generic[T]):
-    """Reads again when the last reading is too old, so that several who look cost one reading.
+def require_seconds(field: str, value: float) -> None:
+    """Refuse what is no span of time."""
+    good = not isinstance(value, bool) and 0 < value < float("inf")
+    require(good, field, value, "a positive number of seconds")
 
-    Raises:
-        ConfigurationError: if `keep` is no span of time.
-    """
+
+class Kept(Generic[T]):
+    """Reads again when the last reading is too old, so that several who look cost one reading."""
 
     __slots__ = ("_at", "_clock", "_keep", "_read", "_value")
 
     def __init__(self, read: Callable[[float], T], keep: float, clock: Clock) -> None:
-        good = not isinstance(keep, bool) and 0 < keep < float("inf")
-        require(good, "keep", keep, "a positive number of seconds")
         self._read = read
         self._keep = keep
         self._clock = clock
