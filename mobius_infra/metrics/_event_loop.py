@@ -75,11 +75,11 @@ class EventLoop:
     async def __aenter__(self) -> Self:
         require(self._task is None, "event loop", self.name, "entered once at a time")
         loop = asyncio.get_running_loop()
-        self._tasks = Kept(lambda _: len(asyncio.all_tasks(loop)), self._keep, self._clock)
         # In a context of its own: it would keep that of some request for ever.
         self._task = loop.create_task(
             self._watch(), name=f"watch event loop {self.name}", context=Context()
         )
+        self._tasks = Kept(lambda _: len(asyncio.all_tasks(loop)), self._keep, self._clock)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
