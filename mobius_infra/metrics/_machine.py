@@ -62,16 +62,7 @@ class Machine:
             one path instead of several.
     """
 
-    __slots__ = (
-        "_cgroup",
-        "_disks",
-        "_kept",
-        "_readings",
-        "_share",
-        "_source",
-        "events",
-        "name",
-    )
+    __slots__ = ("_cgroup", "_disks", "_kept", "_readings", "_share", "_source", "events", "name")
 
     def __init__(
         self,

@@ -49,15 +49,7 @@ class Process:
         ConfigurationError: if `name` is empty or `keep` is not positive and finite.
     """
 
-    __slots__ = (
-        "_cgroup",
-        "_kept",
-        "_readings",
-        "_share",
-        "_source",
-        "events",
-        "name",
-    )
+    __slots__ = ("_cgroup", "_kept", "_readings", "_share", "_source", "events", "name")
 
     def __init__(
         self,
