@@ -71,6 +71,17 @@ def test_a_clock_that_jumps_and_comes_back_loses_nothing(manual_clock: ManualClo
     assert users.count("month") >= 30
 
 
+def test_what_a_wrong_clock_left_in_the_future_makes_room_first(manual_clock: ManualClock) -> None:
+    users, now = ActiveUsers(clock=manual_clock), manual_clock.time()
+    for far in (4e8, 8e8, 12e8):
+        manual_clock.set_time(now + far)
+        users.seen("somebody")
+    for day in range(40):
+        manual_clock.set_time(now + day * DAY)
+        users.seen(day)
+    assert users.stats().users == {"day": 1, "week": 7, "month": 30}
+
+
 def test_memory_is_bounded_however_long_it_runs(manual_clock: ManualClock) -> None:
     users = ActiveUsers(windows={"short": 2, "long": 5}, precision=8, clock=manual_clock)
     for _ in range(400):
