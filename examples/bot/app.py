@@ -84,7 +84,8 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         components += usage.components
         metrics = MetricsCollector(name=settings.metrics.name)
         loop, collector = await start(EventLoop()), stack.enter_context(GarbageCollector())
-        metrics.watch(*components, Process(), Machine(), loop, collector)
+        process, machine = Process(), Machine()
+        metrics.watch(*components, process, machine, loop, collector)
         page = status_app(
             monitor,
             components=components,

@@ -1,6 +1,7 @@
 """Active users, ways through a funnel, and features, against models that keep everything."""
 
 import random
+import weakref
 from math import inf, nan
 
 import pytest
@@ -11,9 +12,13 @@ from mobius_infra.core import CodecError, ConfigurationError
 from mobius_infra.core.backends._memory import MemoryBackend
 from mobius_infra.metrics import (
     ActiveUsers,
+    EventLoop,
     FeatureUse,
     Funnel,
+    GarbageCollector,
+    Machine,
     MetricsCollector,
+    Process,
     TooManyFeatures,
 )
 from mobius_infra.testing import ManualClock
@@ -240,6 +245,14 @@ def test_features_past_the_bound_share_one_counter_and_are_told_of_once(
     for field, value in (("name", ""), ("max_features", 0)):
         with pytest.raises(ConfigurationError, match=field):
             FeatureUse(**{field: value})  # type: ignore[arg-type]
+
+
+def test_whoever_watches_need_not_keep_them_alive() -> None:
+    for component in (
+        ActiveUsers(), FeatureUse(), Funnel("f", STEPS), Process(), Machine(), EventLoop(),
+        GarbageCollector(),
+    ):  # fmt: skip
+        assert weakref.ref(component)() is component
 
 
 def test_all_of_them_are_exported(manual_clock: ManualClock) -> None:
