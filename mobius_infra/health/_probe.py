@@ -104,7 +104,8 @@ class Probe:
         return asyncio.ensure_future(_guarded(self._check))
 
     def _judge(self, running: "asyncio.Future[object]", took: float, lag: float) -> Outcome:
-        if took > self._timeout and lag >= self._timeout / 2:
+        late = took > self._timeout or not running.done()
+        if late and lag >= self._timeout / 2:
             reason = f"the event loop stood still for {lag:.3g} s of its {self._timeout:g} s"
             return Outcome(Health.UNKNOWN, Evidence.BLOCKED, reason, took)
         # What the loop took away is not the thing's fault: an answer may have lain there in time.
@@ -130,9 +131,9 @@ class Probe:
 
     def _leave(self, running: "asyncio.Future[object]") -> None:
         self._left = running
-        if self._threaded:
+        if not isinstance(running, asyncio.Task):
             self._threads.abandon(running)
-        else:
+        elif not running.cancelling():
             running.cancel()
 
     def _ended(self, running: "asyncio.Future[object]") -> None:
@@ -144,23 +145,26 @@ class Probe:
 class _Countdown:
     """Waits for a time-out, and measures how long the event loop stood still meanwhile."""
 
-    __slots__ = ("_clock", "_lag", "_mark", "_slice")
+    __slots__ = ("_clock", "_due", "_lag", "_started", "_timeout")
 
     def __init__(self, clock: Clock, timeout: float) -> None:
         self._clock = clock
-        self._slice = timeout / SLICES
-        self._mark = clock.monotonic()
+        self._timeout = timeout
+        self._started = clock.monotonic()
+        self._due = self._started + timeout / SLICES  # the end of the slice that is waited for
         self._lag = 0.0
 
     async def run(self) -> None:
-        for _ in range(SLICES):
-            await self._clock.sleep(self._slice)
-            now = self._clock.monotonic()
-            self._lag, self._mark = self.lag(now), now
+        for number in range(1, SLICES + 1):
+            due, now = self._started + self._timeout * number / SLICES, self._clock.monotonic()
+            if due > now:  # else the loop stood still until after it
+                self._lag, self._due = self.lag(now), due
+                await self._clock.sleep(due - now)
+                self._lag, self._due = self.lag(self._clock.monotonic()), float("inf")
 
     def lag(self, now: float) -> float:
         """Return the seconds by which the waits were too long, the present one included."""
-        return self._lag + max(now - self._mark - self._slice, 0.0)
+        return self._lag + max(now - self._due, 0.0)
 
 
 # SystemExit in a task ends the event loop, with everything in it: here it is only an answer.
