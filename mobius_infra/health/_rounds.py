@@ -66,11 +66,11 @@ class Rounds:
             await asyncio.wait(tasks)
 
     async def ask(self, nodes: Iterable[Node], since: float = float("inf")) -> None:
-        """Have nodes looked at, unless they have been since then; join looks that are under way."""
+        """Have nodes looked at, unless they were after then; join looks that are under way."""
         flights = [
             self._flight(each)
             for each in nodes
-            if not each.retired and (each.began < since or each.name in self._flights)
+            if not each.retired and (each.began <= since or each.name in self._flights)
         ]
         if flights:  # waited for, not awaited: the end of another's look is not this task's end
             await asyncio.wait(flights)
