@@ -1,6 +1,7 @@
 """Checks that tell the truth, and pages to look at."""
 
 from mobius_infra.health._app import status_app
+from mobius_infra.health._budget import Restarts
 from mobius_infra.health._check_events import (
     CheckChanged,
     CheckDegraded,
@@ -17,9 +18,26 @@ from mobius_infra.health._checks import backend_check
 from mobius_infra.health._flapping import Flapping
 from mobius_infra.health._monitor import HealthMonitor
 from mobius_infra.health._passive import Traffic, traffic_of
+from mobius_infra.health._pauses import Pauses
+from mobius_infra.health._recovery_events import (
+    RecoveryEscalated,
+    RecoveryEvent,
+    RecoveryFailed,
+    RecoveryHeld,
+    RecoveryStarted,
+    RecoverySucceeded,
+)
 from mobius_infra.health._reports import CheckReport, Report
 from mobius_infra.health._serve import serve
 from mobius_infra.health._states import Degraded, Evidence, Health, Kind
+from mobius_infra.health._supervisor import (
+    RestartsExhaustedError,
+    Supervisor,
+    SupervisorStats,
+    TaskCrashed,
+    TaskEvent,
+    TaskStuck,
+)
 
 __all__ = [
     "CheckChanged",
@@ -39,7 +57,21 @@ __all__ = [
     "Health",
     "HealthMonitor",
     "Kind",
+    "Pauses",
+    "RecoveryEscalated",
+    "RecoveryEvent",
+    "RecoveryFailed",
+    "RecoveryHeld",
+    "RecoveryStarted",
+    "RecoverySucceeded",
     "Report",
+    "Restarts",
+    "RestartsExhaustedError",
+    "Supervisor",
+    "SupervisorStats",
+    "TaskCrashed",
+    "TaskEvent",
+    "TaskStuck",
     "Traffic",
     "backend_check",
     "serve",
