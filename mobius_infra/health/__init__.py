@@ -14,9 +14,22 @@ from mobius_infra.health._check_events import (
     CheckStuck,
     CheckUnknown,
 )
-from mobius_infra.health._checks import backend_check
+from mobius_infra.health._checks_inside import (
+    cache_check,
+    component_check,
+    disk_check,
+    loop_check,
+    memory_check,
+)
+from mobius_infra.health._checks_outside import (
+    backend_check,
+    http_check,
+    tcp_check,
+    telegram_check,
+)
 from mobius_infra.health._flapping import Flapping
 from mobius_infra.health._monitor import HealthMonitor
+from mobius_infra.health._outcome import UnhealthyError
 from mobius_infra.health._passive import Traffic, traffic_of
 from mobius_infra.health._pauses import Pauses
 from mobius_infra.health._recovery_events import (
@@ -73,8 +86,17 @@ __all__ = [
     "TaskEvent",
     "TaskStuck",
     "Traffic",
+    "UnhealthyError",
     "backend_check",
+    "cache_check",
+    "component_check",
+    "disk_check",
+    "http_check",
+    "loop_check",
+    "memory_check",
     "serve",
     "status_app",
+    "tcp_check",
+    "telegram_check",
     "traffic_of",
 ]
