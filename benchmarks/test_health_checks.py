@@ -113,11 +113,12 @@ def test_a_report_costs_nothing_to_those_who_ask(record_figure: Record) -> None:
         for number in range(CHECKS):
             monitor.check(str(number), every=60)(quick(number))
             await monitor.run(str(number))
-        began = time.perf_counter()
-        for _ in range(10_000):
-            monitor.report()
-        cached = (time.perf_counter() - began) / 10_000
-        anew = float("inf")
+        cached = anew = float("inf")
+        for _ in range(50):
+            began = time.perf_counter()
+            for _ in range(1_000):
+                monitor.report()
+            cached = min(cached, (time.perf_counter() - began) / 1_000)
         for _ in range(50):
             await monitor.run("0")
             began = time.perf_counter()

@@ -122,7 +122,7 @@ class Node:
             at: the same in seconds since the epoch.
         """
         self._report = None
-        self.runs += 1
+        self.runs += outcome.evidence not in (Evidence.STUCK, Evidence.CAPPED)
         self.failures += outcome.said is Health.DOWN
         self.said, self.evidence = outcome.said, outcome.evidence
         self.checked_at, self.took = at, outcome.took

@@ -78,6 +78,7 @@ async def test_one_that_ignores_its_cancellation_is_told_of_and_not_started_a_se
         report = report_of(monitor, "stubborn")
         assert report.reason == "still running after 10 s; it was not started again"
         assert (report.evidence, report.state) == (Evidence.STUCK, Health.DOWN)
+        assert report.runs == 1
         await manual_clock.advance(30)
         assert (stubborn.calls, stubborn.cancelled, well.calls) == (1, 1, 44)
         assert monitor.stats().stuck == 1

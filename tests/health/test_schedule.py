@@ -151,6 +151,7 @@ async def test_without_a_result_for_two_and_a_half_intervals_nothing_is_known(
     assert report.evidence == "stale"
     assert report.reason == "no result for 25 s"
     assert not monitor.report().ready
+    assert monitor.report().started  # that is over, and stays so
     assert (await monitor.run("db")).state is Health.UP
 
 
