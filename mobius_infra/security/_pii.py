@@ -101,11 +101,11 @@ def _secrets(text: str) -> Iterator[Found]:
     for match in _NAMED.finditer(text):
         yield Found("secret", *match.span(1))
     at = 0
-    while (match := _PEM.search(text, at)) is not None:
-        end = text.find("-----END", match.end())
+    while (begin := _PEM.search(text, at)) is not None:
+        end = text.find("-----END", begin.end())
         close = -1 if end < 0 else text.find("-----", end + 8)
         at = len(text) if close < 0 else close + 5  # what is cut off is a secret to its end
-        yield Found("secret", match.start(), at)
+        yield Found("secret", begin.start(), at)
 
 
 _FINDERS: dict[Kind, Callable[[str], Iterator[Found]]] = {
