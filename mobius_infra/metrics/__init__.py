@@ -4,9 +4,15 @@ from mobius_infra.metrics._anomaly import Anomaly, anomalies, robust_scores
 from mobius_infra.metrics._cells import Cell, Resolution
 from mobius_infra.metrics._change import ChangePoint, Cusum, change_points
 from mobius_infra.metrics._collector import MetricsCollector
+from mobius_infra.metrics._config import MetricConfig, MetricsConfig
+from mobius_infra.metrics._family import Buckets, Exemplar, Family, Quantiles, Series
+from mobius_infra.metrics._heavy import Heavy, HeavyHitters
 from mobius_infra.metrics._history import History, HistoryNotSaved, HistoryStats
+from mobius_infra.metrics._instruments import Counter, Gauge, Histogram, Info, Summary
+from mobius_infra.metrics._labelled import Cardinality, Labelled
 from mobius_infra.metrics._moments import Moments, Window
 from mobius_infra.metrics._rates import Rates
+from mobius_infra.metrics._reports import CardinalityExceeded, MetricsStats
 from mobius_infra.metrics._season import Expected, Forecast, forecast
 from mobius_infra.metrics._series import NotEnoughData, Point
 from mobius_infra.metrics._sketch import Sketch
@@ -15,21 +21,39 @@ from mobius_infra.metrics._trend import TimeLeft, Trend, time_left, trend
 
 __all__ = [
     "Anomaly",
+    "Buckets",
+    "Cardinality",
+    "CardinalityExceeded",
     "Cell",
     "ChangePoint",
+    "Counter",
     "Cusum",
+    "Exemplar",
     "Expected",
+    "Family",
     "Forecast",
+    "Gauge",
+    "Heavy",
+    "HeavyHitters",
+    "Histogram",
     "History",
     "HistoryNotSaved",
     "HistoryStats",
+    "Info",
+    "Labelled",
+    "MetricConfig",
     "MetricsCollector",
+    "MetricsConfig",
+    "MetricsStats",
     "Moments",
     "NotEnoughData",
     "Point",
+    "Quantiles",
     "Rates",
     "Resolution",
+    "Series",
     "Sketch",
+    "Summary",
     "TimeLeft",
     "Trend",
     "Window",

@@ -1,63 +1,53 @@
-"""The object that knows all metrics of a process."""
+"""All numbers of a process: those that code adds to, and those that components have anyway."""
 
-import asyncio
 import logging
-from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar, overload
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, groupby
+from typing import Any, Self, TypeVar, Unpack, overload
 
-from mobius_infra.core import Clock, Component, Event, Events, Stats, SystemClock, counter, gauge
-from mobius_infra.core import require
+from mobius_infra.core import (
+    Clock,
+    Component,
+    Event,
+    Events,
+    SystemClock,
+    require,
+)
 from mobius_infra.metrics import _measure
-from mobius_infra.metrics._declared import Declared, MetricConfig, MetricsConfig, require_no_clash
-from mobius_infra.metrics._family import Family, Labels
-from mobius_infra.metrics._gather import Gathered
+from mobius_infra.metrics._config import MetricsConfig
+from mobius_infra.metrics._declared import OWN, Declared
+from mobius_infra.metrics._family import Family, Labels, joined
 from mobius_infra.metrics._instruments import Counter, Gauge, Histogram, Info, Summary
-from mobius_infra.metrics._labelled import Labelled
-from mobius_infra.metrics._names import clean
-from mobius_infra.metrics._prometheus import CollectorRegistry, Registry, encode, negotiate
-from mobius_infra.metrics._watched import Watched, kind_of
+from mobius_infra.metrics._labelled import Cardinality, Declaration, Labelled
+from mobius_infra.metrics._names import Claims, label_value
+from mobius_infra.metrics._options import (
+    Many,
+    ManyBuckets,
+    ManyQuantiles,
+    One,
+    OneBuckets,
+    OneQuantiles,
+    OneRead,
+)  # fmt: skip
+from mobius_infra.metrics._prometheus import Metric, Registry, encode
+from mobius_infra.metrics._reports import CardinalityExceeded, MetricsStats
+from mobius_infra.metrics._watched import Watched
 
 log = logging.getLogger("mobius_infra")
 
-F = TypeVar("F")
-Kind = Literal["counter", "gauge", "histogram", "summary", "info"]
+F = TypeVar(
+    "F", bound="Callable[..., object] | staticmethod[..., Any] | classmethod[Any, ..., Any]"
+)
 
-_SLICE = 0.005  # seconds of collecting, after which the event loop gets a turn
-_MOST_EVENTS = 1_000
+P = TypeVar("P", bound="Family | Metric | None")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardinalityExceeded(Event):
-    """A metric has as many series as it may; further label values share one. Told once.
-
-    Attributes:
-        metric: its name.
-        max_series: the bound.
-    """
-
-    metric: str
-    max_series: int
-
-
-@dataclass(frozen=True, slots=True)
-class MetricsStats(Stats):
-    """A collector's own numbers."""
-
-    scrapes: int = counter("Times that all numbers were collected")
-    failures: Mapping[str, int] = counter("Sources that failed while collecting", label="source")
-    refused: Mapping[str, int] = counter("Observations that were no finite number", label="metric")
-    overflowed: Mapping[str, int] = counter(
-        "Look-ups of labels past a metric's bound", label="metric"
-    )
-    watched: int = gauge("Components that are watched")
-    declared: int = gauge("Metrics that were declared")
-    series: int = gauge("Series that were collected last")
+_TURN = 0.002
+"""Seconds that a scrape works before it lets the event loop do something else."""
 
 
 class MetricsCollector:
-    """Knows every number of a process, and writes them for Prometheus and others.
+    """The numbers of one process, for every exporter.
 
         metrics = MetricsCollector("bot")
         metrics.watch(cache, breaker)
@@ -65,52 +55,59 @@ class MetricsCollector:
 
         @metrics.timed
         async def place(order: Order) -> None:
-            orders.labels(kind=order.kind).inc()
+            orders.labels(order.kind).inc()
 
         content_type, body = metrics.render(accept=None)
 
     A field `hits` of a watched component's `CacheStats` becomes
-    `mobius_cache_hits_total{name="prices"}`, read when somebody looks: watching costs a component
-    nothing. A state becomes one series a state that was seen, 1 for the present one. Events become
-    `mobius_events_total{source, event}`. Whatever raises is left out, logged and counted, and the
-    rest is there.
+    `mobius_cache_hits_total{name="prices"}`. A state becomes one series a state that was seen, 1
+    for the present one. Events become `mobius_events_total{source, event}`. Watching costs a
+    component nothing until somebody looks. What raises then is left out, logged the first time,
+    and counted in `mobius_scrape_failures_total{source}`.
 
     Args:
         name: value of the label `service` on every series; none if empty.
-        max_series: series of one metric; what is past that shares one labelled `other`. A
-            histogram's child is as many as it has buckets, and two.
-        utf8_names: whether declared names may be any UTF-8 text, as from Prometheus 3 on. Who does
-            not ask for them so gets underscores.
-        clock: measures calls.
+        max_series: that a metric may have if it says nothing itself, as Prometheus counts them: a
+            histogram's buckets are series each. 2,000 take about a megabyte.
+        utf8_names: allow any text as a name of a metric or label, as Prometheus 3 does. Readers
+            that do not ask for it get underscores.
+        clock: where durations come from.
+
+    Attributes:
+        registry: for prometheus-client's own metrics and collectors. They are in what `render`
+            gives, but not in what `collect` does.
 
     Raises:
-        ConfigurationError: for a value out of range.
+        ConfigurationError: for a number of series that is not positive; or on a build of Python
+            without its global lock, where adding from threads would lose numbers.
     """
 
     def __init__(
         self,
         name: str = "",
         *,
-        max_series: int = 1_000,
+        max_series: int = 2_000,
         utf8_names: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        require(type(max_series) is int and max_series >= 1, "max_series", max_series, "at least 1")
+        locked = getattr(sys, "_is_gil_enabled", lambda: True)()
+        require(locked, "this build of Python", "free-threaded", "one with its global lock on")
         self.name = name
         self.events = Events()
-        self._max_series = max_series
-        self._utf8 = utf8_names
+        self.registry = Registry(self.collect, self._failed)
         self._clock = clock or SystemClock()
-        self._extra: Labels = (("service", clean(name)),) if name else ()
-        self._registry = Registry(self.collect, self._failed)
-        self._declared: dict[str, Declared] = {}
-        self._watched: dict[tuple[str, str], Watched] = {}
-        self._told = Labelled(
-            "mobius_events", ("source", "event"), _MOST_EVENTS,
-            lambda: Counter("mobius_events"), lambda: None,
-        )  # fmt: skip
-        self._failures: Tally[str] = Tally()
-        self._scrapes = self._series = 0
+        extra: Labels = (("service", label_value(name)),) if name else ()
+
+        def declared(utf8: bool) -> Declared:
+            return Declared(
+                extra, max_series, utf8=utf8, clock=self._clock, reserve=self.registry.reserve,
+                on_overflow=self._overflowed,
+            )  # fmt: skip
+
+        self._declared, self._own = declared(utf8_names), declared(False)
+        self._told = self._own.own("mobius_events", ("source", "event"))
+        self._failures = self._own.own("mobius_scrape_failures", ("source",))
+        self._watched = Watched(extra, self._count, self._failed)
 
     @classmethod
     def from_config(cls, config: MetricsConfig, *, clock: Clock | None = None) -> Self:
@@ -123,29 +120,28 @@ class MetricsCollector:
             config.name, max_series=config.max_series, utf8_names=config.utf8_names, clock=clock
         )
         for each in config.metrics:
-            made._declare(each)
+            made._declared.declare(**each.model_dump())
         return made
 
     # What components say.
 
-    def watch(self, *components: Component) -> None:
+    def watch(self, *components: Component, keep: bool = False) -> None:
         """Export the numbers and count the events of `components` from now on.
 
-        They are held weakly where their class allows. Another of the same kind and name takes the
-        place of the one before, and goes on from where its counters stood.
+        A component is held weakly where its class allows, and its numbers go when it goes. Another
+        of its kind and name goes on from where its counters stood. If both are there at once,
+        their counters are added, the gauges are those of the later, and a warning is logged.
+
+        Args:
+            components: what to watch; once each, however often it is given.
+            keep: hold them, so that they need no other place.
         """
         for component in components:
-            at = kind_of(component), component.name
-            watched = self._watched.setdefault(at, Watched(component))
-            if watched.component not in (None, component):
-                log.warning("%s %r is watched in place of another", *at)
-            watched.follow(component, self._count)
+            self._watched.add(component, keep=keep)
 
     def unwatch(self, component: Component) -> None:
-        """Export it no more; its counters end too."""
-        watched = self._watched.pop((kind_of(component), component.name), None)
-        if watched is not None:
-            watched.leave()
+        """Export it no more. Another of its kind and name goes on from its counters."""
+        self._watched.remove(component)
 
     def _count(self, event: Event) -> None:
         self._told.labels(event.source, type(event).__name__).inc()
@@ -153,168 +149,98 @@ class MetricsCollector:
     # What the application declares.
 
     @overload
-    def counter(self, name: str, doc: str, *, unit: str = "") -> Counter: ...
+    def counter(self, name: str, doc: str, **options: Unpack[One]) -> Counter: ...
     @overload
-    def counter(
-        self, name: str, doc: str, *, labels: Sequence[str], unit: str = ""
-    ) -> Labelled[Counter]: ...
-    def counter(self, name: str, doc: str, *, labels: Sequence[str] = (), unit: str = "") -> Any:
-        """Declare a number that only grows. Prometheus sees `{name}_total`.
+    def counter(self, name: str, doc: str, **options: Unpack[Many]) -> Labelled[Counter]: ...
+    def counter(self, name: str, doc: str, **options: Any) -> Any:
+        """Declare a number that only grows; `orders` is exported as `orders_total`.
 
         Args:
-            name: letters, digits and underscores; unique.
-            doc: what it counts, in words.
-            labels: their names; then `labels(...)` gives the counter of their values.
-            unit: such as `bytes`; the name must end in it.
+            name: letters, digits and underscores, unlike every other in any format.
+            doc: what is counted, in words.
+            options: `labels`, their names: with them, `labels(...)` of what is returned gives the
+                series to add to. `unit`, such as `bytes`: the name ends in it, or is made to.
+                `max_series`: at most so many; further label sets share one called `other`.
 
         Raises:
-            ConfigurationError: for a name or label that is none, or that clashes with another.
+            ConfigurationError: naming what is wrong, or taken.
         """
-        return self._add(name, "counter", doc, labels, unit)
+        return self._declared.declare("counter", name, doc, **options)
 
     @overload
-    def gauge(
-        self, name: str, doc: str, *, unit: str = "", read: Callable[[], float] | None = None
-    ) -> Gauge: ...
+    def gauge(self, name: str, doc: str, **options: Unpack[OneRead]) -> Gauge: ...
     @overload
-    def gauge(
-        self, name: str, doc: str, *, labels: Sequence[str], unit: str = ""
-    ) -> Labelled[Gauge]: ...
-    def gauge(
-        self,
-        name: str,
-        doc: str,
-        *,
-        labels: Sequence[str] = (),
-        unit: str = "",
-        read: Callable[[], float] | None = None,
-    ) -> Any:
-        """Declare a number that goes up and down; `read` gives it when somebody looks.
+    def gauge(self, name: str, doc: str, **options: Unpack[Many]) -> Labelled[Gauge]: ...
+    def gauge(self, name: str, doc: str, **options: Any) -> Any:
+        """Declare a number that goes up and down.
 
-        The other arguments and errors are those of `counter`.
+        Options as in `counter`, and `read`: it is called for the value when somebody looks.
         """
-        require(read is None or not labels, "read", read, "left out where there are labels")
-        return self._add(name, "gauge", doc, labels, unit, read=read)
+        return self._declared.declare("gauge", name, doc, **options)
 
+    @overload
+    def histogram(self, name: str, doc: str, **options: Unpack[OneBuckets]) -> Histogram: ...
     @overload
     def histogram(
-        self, name: str, doc: str, *, buckets: Sequence[float] | None = None, unit: str = ""
-    ) -> Histogram: ...
-    @overload
-    def histogram(
-        self,
-        name: str,
-        doc: str,
-        *,
-        labels: Sequence[str],
-        buckets: Sequence[float] | None = None,
-        unit: str = "",
+        self, name: str, doc: str, **options: Unpack[ManyBuckets]
     ) -> Labelled[Histogram]: ...
-    def histogram(
-        self,
-        name: str,
-        doc: str,
-        *,
-        labels: Sequence[str] = (),
-        buckets: Sequence[float] | None = None,
-        unit: str = "",
-    ) -> Any:
-        """Declare observations counted by size; their upper bounds are `buckets`, ascending.
+    def histogram(self, name: str, doc: str, **options: Any) -> Any:
+        """Declare observations counted by size, to be added up over processes and time.
 
-        By default those that Prometheus' libraries use, for seconds from 5 ms to 10 s. The other
-        arguments and errors are those of `counter`.
+        Options as in `counter`, and `buckets`: inclusive upper bounds, ascending; 1 ms to 30 s by
+        default. Each is a series, for each label set.
         """
-        return self._add(name, "histogram", doc, labels, unit, buckets=buckets)
+        return self._declared.declare("histogram", name, doc, **options)
 
     @overload
-    def summary(
-        self, name: str, doc: str, *, quantiles: Sequence[float] | None = None, unit: str = ""
-    ) -> Summary: ...
+    def summary(self, name: str, doc: str, **options: Unpack[OneQuantiles]) -> Summary: ...
     @overload
     def summary(
-        self,
-        name: str,
-        doc: str,
-        *,
-        labels: Sequence[str],
-        quantiles: Sequence[float] | None = None,
-        unit: str = "",
+        self, name: str, doc: str, **options: Unpack[ManyQuantiles]
     ) -> Labelled[Summary]: ...
-    def summary(
-        self,
-        name: str,
-        doc: str,
-        *,
-        labels: Sequence[str] = (),
-        quantiles: Sequence[float] | None = None,
-        unit: str = "",
-    ) -> Any:
-        """Declare observations of which some `quantiles` are told, each within one percent.
+    def summary(self, name: str, doc: str, **options: Any) -> Any:
+        """Declare observations whose quantiles are told, within one percent.
 
-        By default 0.5, 0.9 and 0.99. They are of this process alone and of all time: what is to be
-        added up over processes is a histogram. The rest is as in `counter`.
+        They are of this process and of all time. Options as in `counter`, and `quantiles`: 0.5,
+        0.9 and 0.99 by default.
         """
-        return self._add(name, "summary", doc, labels, unit, quantiles=quantiles)
+        return self._declared.declare("summary", name, doc, **options)
 
     def info(self, name: str, doc: str) -> Info:
-        """Declare facts such as a version. Prometheus sees `{name}_info`. As in `counter`."""
-        found: Info = self._add(name, "info", doc, (), "")
-        return found
+        """Declare facts such as a version: `set` states them. `build` is exported as `build_info`.
+
+        Raises:
+            ConfigurationError: naming what is wrong, or taken.
+        """
+        made: Info = self._declared.declare("info", name, doc)
+        return made
 
     def __getitem__(self, name: str) -> Any:  # Any: of the kind that it was declared with
         """Return a metric that was declared, as by a file.
 
         Raises:
-            KeyError: if none has this name.
+            KeyError: if there is none of this name.
         """
-        return self._declared[name].metric
+        metric = self._declared.get(name)
+        if metric is None:
+            raise KeyError(name)
+        return metric if metric.declaration.labels else metric.labels()
 
-    def heavy_hitters(self) -> dict[str, list[tuple[tuple[str, ...], int]]]:
-        """Say of each metric past its bound which label values came most often, and how often."""
-        found = {
-            name: declared.metric.heavy_hitters()
-            for name, declared in self._declared.items()
-            if isinstance(declared.metric, Labelled)
-        }
-        return {name: top for name, top in found.items() if top}
+    def cardinality(self) -> list[Cardinality]:
+        """Say how many series each metric has, the most first, and which labels made them."""
+        found = [metric.cardinality() for metric in self._declared]
+        return sorted(found, key=lambda each: (-each.overflowed, -each.series))
 
-    def _add(
-        self,
-        name: str,
-        kind: Kind,
-        doc: str,
-        labels: Sequence[str],
-        unit: str,
-        *,
-        read: Callable[[], float] | None = None,
-        buckets: Sequence[float] | None = None,
-        quantiles: Sequence[float] | None = None,
-    ) -> Any:
-        config = MetricConfig.model_construct(
-            name=name, kind=kind, doc=doc, labels=labels, unit=unit, buckets=buckets,
-            quantiles=quantiles,
+    def _overflowed(self, metric: Declaration, labels: Labels) -> None:
+        log.warning(
+            "metric %s has its %d series; %r and other new label sets are counted as other",
+            metric.name, metric.limit, dict(labels),
         )  # fmt: skip
-        return self._declare(config, read)
-
-    def _declare(self, config: MetricConfig, read: Callable[[], float] | None = None) -> Any:
-        declared = Declared(
-            config,
-            clock=self._clock,
-            most=self._max_series,
-            utf8=self._utf8,
-            warn=self._warn,
-            read=read,
-        )
-        require_no_clash(declared, self._declared.values())
-        self._declared[config.name] = declared
-        return declared.metric
-
-    def _warn(self, metric: str) -> None:
-        most = self._max_series
-        log.warning("metric %s has its %d series; further labels share one", metric, most)
         at = self._clock.time()
         self.events.emit(
-            CardinalityExceeded(source=self.name, at=at, metric=metric, max_series=most)
+            CardinalityExceeded(
+                source=self.name, at=at, metric=metric.name, max_series=metric.limit, labels=labels
+            )
         )
 
     # Decorators.
@@ -326,184 +252,138 @@ class MetricsCollector:
         self, /, *, name: str = ..., buckets: Sequence[float] | None = None
     ) -> Callable[[F], F]: ...
     def timed(
-        self,
-        func: Any = None,
-        /,
-        *,
-        name: str = "function_seconds",
+        self, func: Any = None, /, *, name: str = "function_seconds",
         buckets: Sequence[float] | None = None,
-    ) -> Any:
+    ) -> Any:  # fmt: skip
         """Time the calls of a function, sync or async: a histogram by `function` and `outcome`.
 
-        The outcome is `ok`, `error` or `cancelled`.
+        Args:
+            func: what is decorated.
+            name: of the histogram, in seconds; functions may share it.
+            buckets: of it, if this is the first that names it.
 
         Raises:
-            ConfigurationError: for what is no function that returns once, or for a `name` that
-                stands for something else already.
+            ConfigurationError: for what is no function that returns once, or a `name` that stands
+                for something else already.
         """
-        doc = "How long calls took"
-        seconds = self._shared(name, "histogram", doc, ("function", "outcome"), buckets)
-        return self._apply(func, lambda plain: _measure.timed(plain, seconds, self._monotonic))
+        labels = ("function", "outcome")
+        seconds = self._declared.shared("histogram", name, _measure.SECONDS, labels, buckets)
+        return self._apply(
+            func, lambda plain: _measure.timed(plain, seconds, self._clock.monotonic)
+        )
 
     @overload
     def counted(self, func: F, /) -> F: ...
     @overload
+    def counted(self, /, *, name: str = ...) -> Callable[[F], F]: ...
+    @overload
+    def counted(self, /, *, by: _measure.By, name: str) -> Callable[[F], F]: ...
     def counted(
-        self, /, *, by: _measure.By | None = None, name: str = ...
-    ) -> Callable[[F], F]: ...
-    def counted(
-        self, func: Any = None, /, *, by: _measure.By | None = None, name: str = "function_calls"
+        self, func: Any = None, /, *, by: _measure.By = (), name: str = "function_calls"
     ) -> Any:
         """Count the calls of a function, sync or async, by `function`, `outcome` and `by`.
 
         Args:
             func: what is decorated.
-            by: a parameter's name, a template such as `"{user.plan}"`, or a function of the
-                arguments: the value of the label `by`.
-            name: of the counter.
+            by: a parameter, `"kind"`, or a path into one, `"order.kind"`; several of them; or for
+                each label a path or a function of the call's arguments. Needs a `name`.
+            name: of the counter; functions may share it.
 
         Raises:
             ConfigurationError: as `timed`, and for a `by` that names no parameter.
         """
-        labels = ("function", "outcome", "by")
-        calls = self._shared(name, "counter", "Calls that ended", labels, None)
-        return self._apply(func, lambda plain: _measure.counted(plain, calls, by))
+        paths = _measure.paths_of(by)
+        labels = ("function", "outcome", *paths)
+        require(not paths or name != "function_calls", "name", name, "given where there is `by`")
+        calls = self._declared.shared("counter", name, _measure.CALLS, labels)
+        return self._apply(func, lambda plain: _measure.counted(plain, calls, paths))
 
     @overload
     def in_flight(self, func: F, /) -> F: ...
     @overload
     def in_flight(self, /, *, name: str = ...) -> Callable[[F], F]: ...
     def in_flight(self, func: Any = None, /, *, name: str = "function_in_flight") -> Any:
-        """Say how many calls of a function, sync or async, are under way. As `timed`."""
-        running = self._shared(name, "gauge", "Calls under way", ("function",), None)
+        """Say how many calls of a function, sync or async, are under way; as `timed`."""
+        running = self._declared.shared("gauge", name, _measure.RUNNING, ("function",))
         return self._apply(func, lambda plain: _measure.in_flight(plain, running))
-
-    @property
-    def _monotonic(self) -> Callable[[], float]:
-        return self._clock.monotonic
 
     @staticmethod
     def _apply(func: Any, decorate: Callable[[Any], Any]) -> Any:
         return decorate if func is None else decorate(func)
 
-    def _shared(
-        self,
-        name: str,
-        kind: Kind,
-        doc: str,
-        labels: tuple[str, ...],
-        buckets: Sequence[float] | None,
-    ) -> Any:
-        """Return the metric of several decorated functions, declaring it for the first."""
-        known = self._declared.get(name)
-        if known is None:
-            unit = "seconds" if name.endswith("_seconds") else ""
-            return self._add(name, kind, doc, labels, unit, buckets=buckets)
-        same = (known.config.kind, known.config.labels) == (kind, labels)
-        require(same, "name", name, f"that of a {kind} labelled {labels}, or of nothing yet")
-        fits = buckets is None or buckets == known.config.buckets
-        require(fits, "buckets", buckets, f"as {name} has them already: {known.config.buckets}")
-        return known.metric
-
     # What all of it comes to.
 
     def collect(self) -> list[Family]:
-        """Return all families as they are now, without what failed.
-
-        A foreign collector's, in `registry`, are not among them: only Prometheus' formats can
-        write those.
-        """
-        gathered = Gathered(self._extra)
-        for _ in self._steps(gathered):
-            pass
-        return self._gathered(gathered)
+        """Return all families as they are now, without what could not be read."""
+        pieces = chain(self._claimed(self._pieces()), self._about())
+        parts = groupby((piece for piece in pieces if piece is not None), lambda piece: piece.name)
+        return [joined(list(same)) for _, same in parts]
 
     def render(self, accept: str | None = None) -> tuple[str, bytes]:
         """Return the content type and body that a scrape with this `Accept` header gets."""
-        encoder, content_type = negotiate(accept)
-        families = self.collect()
-        return content_type, encode(encoder, families, self._registry.foreign(), self._failed)
+        content_type, parts = encode(self._everything(), accept, self._failed)
+        return content_type, b"".join(parts)
 
     async def render_async(self, accept: str | None = None) -> tuple[str, bytes]:
-        """Do as `render`, without holding the event loop up for longer than a few milliseconds.
+        """Do as `render`, giving the event loop a turn every 2 ms.
 
-        Numbers are collected on the loop, which gets a turn after each 5 ms of it; and written in a
-        thread, which lets go of the interpreter as often.
+        What is read and written in one go is 200 series, one component's `stats()`, or one foreign
+        collector, whichever takes longest.
         """
-        encoder, content_type = negotiate(accept)
-        gathered, now = Gathered(self._extra), self._clock.monotonic
+        content_type, parts = encode(self._everything(), accept, self._failed)
+        body, now = [], self._clock.monotonic
         began = now()
-        for _ in self._steps(gathered):
-            if now() - began > _SLICE:
-                await asyncio.sleep(0)
+        for part in parts:
+            body.append(part)
+            if now() - began >= _TURN:
+                await self._clock.sleep(0)
                 began = now()
-        families, foreign = self._gathered(gathered), list(self._registry.foreign())
-        body = await asyncio.to_thread(encode, encoder, families, foreign, self._failed)
-        return content_type, body
+        return content_type, b"".join(body)
 
-    @property
-    def registry(self) -> CollectorRegistry:
-        """A registry of prometheus-client with all of it, for foreign collectors and tools.
+    def _everything(self) -> Iterator[Family | Metric | None]:
+        """Give our own pieces, and what the application registered in `registry`."""
+        yield from self._claimed(chain(self._pieces(), self.registry.foreign()))
+        yield from self._about()
 
-        One that raises there is left out of a scrape, and counted.
-        """
-        return self._registry
+    def _pieces(self) -> Iterator[Family | None]:
+        """Give all that is counted here, some at a time; None where others may have a turn."""
+        yield from self._declared.families(self._failed)
+        yield from self._watched.families()
 
-    def _steps(self, gathered: Gathered) -> Iterator[None]:
-        self._scrapes += 1
-        for watched in list(self._watched.values()):
-            self._attempt(watched.name, lambda each=watched: self._read(each, gathered))
-            yield
-        for name, declared in list(self._declared.items()):
-            self._attempt(name, lambda each=declared: gathered.put(each.family(self._extra)))
-            yield
-        for labels, told in self._told.children():
-            doc = "Events, by source and kind"
-            gathered.add("mobius_events", "counter", doc, labels, told.read())
-        own = Watched(self)
-        own.follow(self, lambda event: None)
-        self._read(own, gathered)
-        own.leave()
+    def _about(self) -> Iterator[Family]:
+        """Give what is to be known of the scrape itself, when the rest has been read."""
+        yield from self._declared.about()
+        yield from self._own.families(self._failed)
 
-    def _read(self, watched: Watched, gathered: Gathered) -> None:
-        for name, kind, doc, labels, value in list(watched.read()):
-            own = {each for each, _ in labels}
-            whole = labels if "name" in own else (("name", clean(watched.name)), *labels)
-            full = f"mobius_{watched.kind}_{name}"
-            assert kind != "state"  # noqa: S101 - `read` makes gauges of them
-            gathered.add(full, kind, doc, whole, value)
+    def _claimed(self, pieces: Iterable[P]) -> Iterator[P]:
+        """Leave out what has a name that another has, in any format."""
+        claims = Claims(OWN)
+        for piece in pieces:
+            if piece is None:
+                yield piece
+                continue
+            kind = piece.kind if isinstance(piece, Family) else piece.type
+            if claims.take(piece.name, kind, goes_on=isinstance(piece, Family)):
+                yield piece
+            else:
+                self._failed(piece.name, ValueError("another metric has one of its names"))
 
-    def _attempt(self, source: str, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception:
-            # One source that is broken must not hide the numbers of all others.
-            log.exception("the numbers of %r could not be collected", source)
-            self._failed(source)
-
-    def _failed(self, source: str) -> None:
-        self._failures[source] += 1
-
-    def _gathered(self, gathered: Gathered) -> list[Family]:
-        families = list(gathered.families())
-        self._series = sum(len(family.series) for family in families)
-        return families
+    def _failed(self, source: str, error: Exception) -> None:
+        failures = self._failures.labels(source)
+        failures.inc()
+        if failures.value == 1:
+            log.error("%s could not be read, and is left out", source, exc_info=error)
 
     def stats(self) -> MetricsStats:
-        """Return its own numbers; they are exported too."""
-        declared = self._declared.items()
+        """Return its own numbers."""
+        metrics = list(self._declared)
         return MetricsStats(
-            scrapes=self._scrapes,
-            failures=dict(self._failures),
-            refused={name: each.refused() for name, each in declared if each.refused()},
-            overflowed={
-                name: each.metric.overflowed
-                for name, each in declared
-                if isinstance(each.metric, Labelled) and each.metric.overflowed
-            },
-            watched=sum(each.component is not None for each in self._watched.values()),
-            declared=len(self._declared),
-            series=self._series,
+            declared=len(metrics),
+            watched=len(self._watched),
+            label_sets=sum(map(len, metrics)),
+            overflowed=sum(metric.overflowed for metric in metrics),
+            refused=sum(metric.refused for metric in metrics),
+            failures=int(sum(each.value for each in self._failures.series())),
         )
 
     def __repr__(self) -> str:

@@ -1,226 +1,356 @@
-"""What a program counts with: a counter, a gauge, a histogram, a summary, and a line of facts.
+"""What code adds to: one series each of a counter, a gauge, a histogram, a summary or an info.
 
-None of them takes a lock where it is used, so they may be used in threads, in signal handlers and
-in callbacks of the garbage collector. A counter relies on what CPython with a GIL gives: no other
-thread runs between the load and the store of `self._value += amount`. Observations are appended to
-a deque, which is whole on every build, and taken in by whoever finds many of them waiting, or by
-who reads; if another is at it, nobody waits.
+**Nothing here takes a lock to add.** Adding may happen in any thread, in a signal handler, and in
+a callback of the garbage collector, which runs in the middle of anything; a lock that its own
+thread holds would never come free. CPython changes threads and runs such handlers only where a
+function begins, a loop jumps back or a call has returned: not between the reading and the writing
+of `x += 1` on a slot or a list's item with plain numbers. Where two of these statements follow
+each other without a call, they are whole together. That is why a step that is neither `int` nor
+`float` is converted first: its `__radd__` would be a call. Free-threaded builds give no such
+promise, and are refused by `MetricsCollector`.
 """
 
+import math
+import threading
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping
-from math import inf, isfinite
-from threading import Lock
+from itertools import pairwise
+from typing import Protocol
 
-from mobius_infra.core import Clock, require
+from mobius_infra.core import ConfigurationError, require
 from mobius_infra.metrics._family import Buckets, Exemplar, Labels, Quantiles
-from mobius_infra.metrics._names import clean
+from mobius_infra.metrics._moments import LARGEST
+from mobius_infra.metrics._names import clean, label_names, label_value
 from mobius_infra.metrics._sketch import Sketch
 
-_BATCH = 512  # observations that wait at most, give or take those made while they are taken in
-_LONGEST_EXEMPLAR = 128  # characters, by the specification of OpenMetrics
+EXEMPLAR_LENGTH = 128
+"""Characters that an exemplar's labels may have together: OpenMetrics 1.0, "Exemplars"."""
+
+_PENDING = 256
+"""Observations that wait to be sketched: enough to make the lock's cost small, 8 kB at most."""
+
+
+class Instrument(Protocol):
+    """One series, its labels, and when it began, in seconds since the epoch."""
+
+    created: float
+
+    @property
+    def labels(self) -> Labels: ...
+
+    def read(self) -> float | Buckets | Quantiles: ...
+
+
+def plain(value: object, what: str) -> float:
+    """Return a number as `int` or `float`, whatever it was made of.
+
+    Raises:
+        ConfigurationError: if it is none, or a bool.
+    """
+    if isinstance(value, bool):
+        raise ConfigurationError(what, value, "a number")
+    if isinstance(value, int):
+        return int(value)
+    try:
+        return float(value)  # type: ignore[arg-type]  # what it can't take, it says
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigurationError(what, value, "a number") from None
 
 
 class Counter:
     """A number that only grows."""
 
-    __slots__ = ("_name", "_value")
+    __slots__ = ("created", "labels", "name", "value")
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._value: float = 0
+    def __init__(self, name: str, labels: Labels, created: float) -> None:
+        self.name = name
+        self.labels = labels
+        self.created = created
+        self.value: float = 0
 
     def inc(self, amount: float = 1) -> None:
         """Add `amount`.
 
         Raises:
-            ConfigurationError: unless it is a finite number, 0 or more; nothing is added then.
+            ConfigurationError: for a step that is negative, not finite, or no number.
         """
-        if not (type(amount) in (int, float) and 0 <= amount < inf):
-            require(False, f"the step of counter {self._name}", amount, "a number, 0 or more")
-        self._value += amount
+        if type(amount) is not int and type(amount) is not float:
+            amount = plain(amount, f"a step of {self.name}")
+        if not 0 <= amount <= LARGEST:
+            raise ConfigurationError(
+                f"a step of {self.name}", amount, f"a number from 0 to {LARGEST:g}"
+            )
+        self.value += amount
 
     def read(self) -> float:
-        """Return the sum."""
-        return self._value
+        """Return what was counted."""
+        return self.value
 
     def __repr__(self) -> str:
-        return f"Counter({self._name!r}, {self._value})"
+        return f"Counter({self.name!r}, {dict(self.labels)!r}, value={self.value!r})"
 
 
 class Gauge:
-    """A number that goes up and down."""
+    """A number that goes up and down, set or asked for."""
 
-    __slots__ = ("_name", "_read", "_value")
+    __slots__ = ("_follow", "created", "labels", "name", "value")
 
-    def __init__(self, name: str, read: Callable[[], float] | None = None) -> None:
-        self._name = name
-        self._read = read
-        self._value: float = 0
+    def __init__(self, name: str, labels: Labels, created: float) -> None:
+        self.name = name
+        self.labels = labels
+        self.created = created
+        self.value: float = 0
+        self._follow: Callable[[], float] | None = None
 
     def set(self, value: float) -> None:
-        """Be `value` from now on. NaN stands for "not known".
+        """Let it be `value`; NaN and infinities are values too.
 
         Raises:
             ConfigurationError: if it is no number.
         """
-        self._require_number(value)
-        self._value = value
+        if type(value) is not int and type(value) is not float:
+            value = plain(value, f"the value of {self.name}")
+        self.value = value
 
     def inc(self, amount: float = 1) -> None:
-        """Add `amount`, which may be negative.
+        """Add `amount`.
 
         Raises:
             ConfigurationError: if it is no number.
         """
-        self._require_number(amount)
-        self._value += amount
+        if type(amount) is not int and type(amount) is not float:
+            amount = plain(amount, f"a step of {self.name}")
+        self.value += amount
 
     def dec(self, amount: float = 1) -> None:
-        """Take `amount` away; see `inc`."""
-        self.inc(-amount)
+        """Take `amount` away.
+
+        Raises:
+            ConfigurationError: if it is no number.
+        """
+        if type(amount) is not int and type(amount) is not float:
+            amount = plain(amount, f"a step of {self.name}")
+        self.value -= amount
+
+    def follow(self, ask: Callable[[], float] | None) -> None:
+        """Call `ask` for the value at each scrape, in its thread; None ends that.
+
+        If it raises, this series is left out of the scrape, and that is counted.
+        """
+        self._follow = ask
 
     def read(self) -> float:
-        """Return the number as it is now."""
-        return self._value if self._read is None else self._read()
-
-    def _require_number(self, value: object) -> None:
-        if type(value) not in (int, float):
-            require(False, f"the value of gauge {self._name}", value, "a number")
+        """Return what was set, or what is answered now."""
+        ask = self._follow
+        return self.value if ask is None else plain(ask(), f"the value of {self.name}")
 
     def __repr__(self) -> str:
-        return f"Gauge({self._name!r})"
+        shown = f"value={self.value!r}" if self._follow is None else f"follow={self._follow!r}"
+        return f"Gauge({self.name!r}, {dict(self.labels)!r}, {shown})"
 
 
-class _Observed:
-    """What histograms and summaries share: observations that wait to be taken in."""
+class Histogram:
+    """How many observations were at most how large, by buckets.
 
-    __slots__ = ("_append", "_lock", "_name", "_pending", "refused")
+    What is not finite or no number is counted in `refused` instead, and so is what is negative
+    unless the first bound is: it would make the sum of a histogram run backwards.
+    """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._pending: deque[float] = deque()
-        self._append = self._pending.append
-        self._lock = Lock()
+    __slots__ = (
+        "_bounds", "_counts", "_exemplars", "_least", "_now", "_total",
+        "created", "labels", "name", "refused",
+    )  # fmt: skip
+
+    def __init__(
+        self, name: str, labels: Labels, bounds: tuple[float, ...], now: Callable[[], float]
+    ) -> None:
+        self.name = name
+        self.labels = labels
+        self.created = now()
         self.refused = 0
+        self._now = now
+        self._bounds = bounds
+        self._least = 0 if bounds[0] >= 0 else -LARGEST
+        self._counts = [0] * len(bounds)
+        self._total = 0.0
+        self._exemplars: list[Exemplar | None] = []
+
+    def observe(self, value: float, exemplar: Mapping[str, str] | None = None) -> None:
+        """Take one value.
+
+        Args:
+            value: in the metric's unit.
+            exemplar: what it can be found by, such as `{"trace_id": …}`; each bucket keeps its
+                last. One that OpenMetrics would refuse (over 128 characters in all, or a name
+                that is no label's) is not kept.
+        """
+        if type(value) is not float and type(value) is not int:
+            value = plain(value, f"an observation of {self.name}")
+        if not self._least <= value <= LARGEST:
+            self.refused += 1
+            return
+        at = bisect_left(self._bounds, value)
+        # Whole together, for those who read: no call stands between.
+        self._counts[at] += 1
+        self._total += value
+        if exemplar is not None:
+            self._keep(at, value, exemplar)
+
+    def _keep(self, at: int, value: float, exemplar: Mapping[str, str]) -> None:
+        labels = tuple((str(name), clean(str(text))) for name, text in exemplar.items())
+        if sum(len(name) + len(text) for name, text in labels) > EXEMPLAR_LENGTH:
+            return
+        try:
+            label_names(self.name, "gauge", tuple(name for name, _ in labels), ())
+        except ConfigurationError:
+            return
+        if not self._exemplars:
+            self._exemplars = [None] * len(self._counts)
+        self._exemplars[at] = Exemplar(labels, value, self._now())
+
+    def read(self) -> Buckets:
+        """Return what was observed; sum and buckets are of the same moment."""
+        counts = self._counts[:]
+        total = self._total  # at once after the copy: a call between could let others observe
+        return Buckets(self._bounds, tuple(counts), total, tuple(self._exemplars))
+
+    def __repr__(self) -> str:
+        return f"Histogram({self.name!r}, {dict(self.labels)!r}, count={sum(self._counts)})"
+
+
+class Summary:
+    """Quantiles over all that was observed, by a sketch with a bounded relative error.
+
+    Takes what a histogram with bounds from zero on takes; the rest is counted in `refused`.
+
+    A sketch is for one thread. Observations therefore queue up, and whoever fills the queue or
+    reads takes them out, if nobody else is at it.
+    """
+
+    __slots__ = (
+        "_draining", "_pending", "_quantiles", "_sketch", "created", "labels", "name", "refused",
+    )  # fmt: skip
+
+    def __init__(
+        self, name: str, labels: Labels, quantiles: tuple[float, ...], created: float
+    ) -> None:
+        self.name = name
+        self.labels = labels
+        self.created = created
+        self.refused = 0
+        self._quantiles = quantiles
+        self._sketch = Sketch()
+        self._pending: deque[float] = deque()
+        self._draining = threading.Lock()
 
     def observe(self, value: float) -> None:
-        """Take `value` in. One that is not finite is counted as refused, and nothing else.
-
-        Raises nothing: what was measured is not the caller's mistake.
-        """
-        self._append(value)
-        if len(self._pending) >= _BATCH:
-            self._settle()
-
-    def _settle(self) -> None:
-        if self._lock.acquire(blocking=False):
+        """Take one value, in the metric's unit."""
+        if type(value) is not float and type(value) is not int:
+            value = plain(value, f"an observation of {self.name}")
+        if not 0 <= value <= LARGEST:
+            self.refused += 1
+            return
+        pending = self._pending
+        pending.append(value)
+        # Never waits: in a signal handler, the thread that holds the lock may be the same.
+        if len(pending) >= _PENDING and self._draining.acquire(blocking=False):
             try:
                 self._take_in()
             finally:
-                self._lock.release()
+                self._draining.release()
+
+    def sketch(self) -> Sketch:
+        """Return a copy of the sketch of all that was observed, to be merged with others'.
+
+        Raises:
+            TimeoutError: if the thread that sketches did not end within a second, because this is
+                called from a signal handler that interrupts it.
+        """
+        if not self._draining.acquire(timeout=1):
+            raise TimeoutError(f"{self.name} is being written by what this call interrupts")
+        copy = Sketch()
+        try:
+            self._take_in()
+            copy.merge(self._sketch)
+        finally:
+            self._draining.release()
+        return copy
 
     def _take_in(self) -> None:
-        """Take in what waits; the lock is held."""
+        """Sketch what waits; the lock is held."""
         pending = self._pending
         for _ in range(len(pending)):
-            value = pending.popleft()
-            if type(value) in (int, float) and isfinite(value):
-                self._take(value)
-            else:
-                self.refused += 1
-
-    def _take(self, value: float) -> None:
-        raise NotImplementedError
-
-
-class Histogram(_Observed):
-    """Counts observations by size, for quantiles over many processes and any time."""
-
-    __slots__ = ("_bounds", "_clock", "_counts", "_exemplars", "_total")
-
-    def __init__(self, name: str, bounds: tuple[float, ...], clock: Clock) -> None:
-        super().__init__(name)
-        self._bounds = bounds
-        self._clock = clock
-        self._counts = [0] * len(bounds)
-        self._exemplars: dict[int, Exemplar] = {}
-        self._total = 0.0
-
-    def observe_with(self, value: float, exemplar: Mapping[str, str]) -> None:
-        """Take `value` in, and keep it as the example of its bucket.
-
-        Args:
-            value: what was measured.
-            exemplar: what it can be found by, such as `{"trace_id": "4bf9"}`; left out if it has
-                more than the 128 characters that OpenMetrics allows.
-        """
-        labels = tuple((clean(name), clean(each)) for name, each in exemplar.items())
-        self.observe(value)
-        short = sum(len(name) + len(each) for name, each in labels) <= _LONGEST_EXEMPLAR
-        if short and type(value) in (int, float) and isfinite(value):
-            index = bisect_left(self._bounds, value)
-            self._exemplars[index] = Exemplar(labels, value, self._clock.time())
-
-    def _take(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._total += value
-
-    def read(self) -> Buckets:
-        """Return counts and sum of the same observations."""
-        with self._lock:
-            self._take_in()
-            found = self._exemplars
-            exemplars = tuple(found.get(each) for each in range(len(self._bounds))) if found else ()
-            return Buckets(self._bounds, tuple(self._counts), self._total, exemplars)
-
-    def __repr__(self) -> str:
-        return f"Histogram({self._name!r}, {sum(self._counts)} observations)"
-
-
-class Summary(_Observed):
-    """Quantiles of all observations of this process, each within one percent."""
-
-    __slots__ = ("_quantiles", "_sketch")
-
-    def __init__(self, name: str, quantiles: tuple[float, ...], sketch: Sketch) -> None:
-        super().__init__(name)
-        self._quantiles = quantiles
-        self._sketch = sketch
-
-    def _take(self, value: float) -> None:
-        self._sketch.add(value)
+            self._sketch.add(pending.popleft())
 
     def read(self) -> Quantiles:
-        """Return count, sum and quantiles of the same observations."""
-        with self._lock:
-            self._take_in()
-            sketch = self._sketch
-            found = zip(self._quantiles, sketch.quantiles(self._quantiles), strict=True)
-            values = tuple((q, value) for q, value in found if value is not None)
-            return Quantiles(sketch.count, sketch.sum, values)
+        """Return count, sum and quantiles, all of the same moment."""
+        sketch = self.sketch()
+        found = zip(self._quantiles, sketch.quantiles(self._quantiles), strict=True)
+        values = tuple((q, value) for q, value in found if value is not None)
+        return Quantiles(sketch.count, sketch.sum, values, sketch)
 
     def __repr__(self) -> str:
-        return f"Summary({self._name!r}, {self._sketch.count} observations)"
+        return f"Summary({self.name!r}, {dict(self.labels)!r}, count={self._sketch.count})"
 
 
 class Info:
     """Facts that hardly change, such as a version, as the labels of a 1."""
 
-    __slots__ = ("_facts", "_name")
+    __slots__ = ("_facts", "_fixed", "created", "name")
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, labels: Labels, created: float) -> None:
+        self.name = name
+        self.created = created
+        self._fixed = labels
         self._facts: Labels = ()
 
     def set(self, **facts: object) -> None:
-        """State these facts, instead of those before."""
-        self._facts = tuple((name, clean(value)) for name, value in facts.items())
+        """State these facts, instead of those before.
 
-    def facts(self) -> Labels:
-        """Return what was set."""
-        return self._facts
+        Raises:
+            ConfigurationError: if one's name is no label's.
+        """
+        taken = tuple(name for name, _ in self._fixed)
+        label_names(self.name, "info", tuple(facts), taken)
+        self._facts = tuple((name, label_value(fact)) for name, fact in facts.items())
+
+    @property
+    def labels(self) -> Labels:
+        """What was stated."""
+        return (*self._facts, *self._fixed)
+
+    def read(self) -> float:
+        """Return 1: its labels say it all."""
+        return 1
 
     def __repr__(self) -> str:
-        return f"Info({self._name!r}, {dict(self._facts)})"
+        return f"Info({self.name!r}, {dict(self._facts)!r})"
+
+
+def bucket_bounds(metric: str, bounds: tuple[float, ...]) -> tuple[float, ...]:
+    """Return a histogram's bounds with infinity last.
+
+    Raises:
+        ConfigurationError: if they do not ascend, are too many, or one is no finite number.
+    """
+    field = f"the buckets of {metric}"
+    finite = tuple(plain(bound, field) for bound in bounds if bound != math.inf)
+    good = all(-LARGEST <= bound <= LARGEST for bound in finite) and 0 < len(finite) <= 500
+    require(good, field, bounds, "1 to 500 numbers")
+    ascend = all(low < high for low, high in pairwise(finite))
+    require(ascend, field, bounds, "in ascending order")
+    return (*map(float, finite), math.inf)
+
+
+def quantiles_of(metric: str, quantiles: tuple[float, ...]) -> tuple[float, ...]:
+    """Return a summary's quantiles.
+
+    Raises:
+        ConfigurationError: if one is not from 0 to 1, or comes twice.
+    """
+    field = f"the quantiles of {metric}"
+    finite = tuple(float(plain(q, field)) for q in quantiles)
+    good = all(0 <= q <= 1 for q in finite) and len(set(finite)) == len(finite)
+    require(good, field, quantiles, "different numbers from 0 to 1")
+    return finite

@@ -1,118 +1,236 @@
-"""The one module that imports prometheus-client."""
+"""The one module that imports prometheus-client: its registry, its formats, its writers."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Exemplar, Sample
+from prometheus_client.samples import Exemplar as PrometheusExemplar
+from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
-from mobius_infra.metrics._family import Buckets, Family, Quantiles, Series
-from mobius_infra.metrics._family import Exemplar as Example
+from mobius_infra.core import ConfigurationError
+from mobius_infra.metrics._family import Buckets, Exemplar, Family, Kind, Quantiles, as_float
+from mobius_infra.metrics._names import clean, series_names
 
-__all__ = ["CollectorRegistry", "Registry", "encode", "negotiate", "to_metric"]
+__all__ = ["CollectorRegistry", "Encoded", "Metric", "Registry", "encode"]
 
-log = logging.getLogger("mobius_infra")
+Failed = Callable[[str, Exception], None]
+Encoded = Iterator[bytes]
+Value = float | Buckets | Quantiles
+Writer = Callable[[list[Sample], str, dict[str, str], Value], None]
 
-Encoder = Callable[[Collector], bytes]
+
+class _Ours(Collector):
+    """Stands in the registry for all families of the collector."""
+
+    def __init__(self, collect: Callable[[], Iterable[Family]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterable[Metric]:
+        return map(to_metric, self._collect())
+
+    def describe(self) -> Iterable[Metric]:
+        """Say nothing beforehand: what there is depends on what is watched."""
+        return []
+
+
+class _Reserved(Collector):
+    """Keeps a declared metric's names, so that a second one by any of them is refused."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple(names)
+
+    def collect(self) -> Iterable[Metric]:
+        return []
+
+    def describe(self) -> Iterable[Metric]:
+        return [Metric(name, "", "unknown") for name in self._names]
 
 
 class Registry(CollectorRegistry):
-    """A registry in which one collector that raises does not end the scrape.
+    """Prometheus's registry, in which a collector that raises does not end the scrape.
 
     Args:
-        failed: is told what raised.
+        collect: gives the families of the collector that owns it.
+        failed: called with what a foreign collector is, and its error.
     """
 
-    def __init__(self, failed: Callable[[str], None]) -> None:
+    def __init__(self, collect: Callable[[], Iterable[Family]], failed: Failed) -> None:
         super().__init__()
         self._failed = failed
+        self._foreign: tuple[Collector, ...] = ()
+        self._ours = _Ours(collect)
+        super().register(self._ours)
+
+    def reserve(self, name: str, kind: Kind) -> None:
+        """Keep the names of a metric.
+
+        Raises:
+            ConfigurationError: if one of them is taken.
+        """
+        try:
+            super().register(_Reserved(series_names(name, kind)))
+        except ValueError as error:
+            allowed = f"unlike every other in each format ({error})"
+            raise ConfigurationError("the name of a metric", name, allowed) from error
+
+    def register(self, collector: Collector) -> None:
+        """Add a collector of the application's own."""
+        super().register(collector)
+        self._foreign = (*self._foreign, collector)
+
+    def unregister(self, collector: Collector) -> None:
+        """Take a collector out again."""
+        super().unregister(collector)
+        self._foreign = tuple(each for each in self._foreign if each is not collector)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what each collector gives, leaving out those that fail."""
-        with self._lock:
-            collectors = list(self._collector_to_names)
-        for collector in collectors:
+        """Give everything there is, for a reader of prometheus-client's own."""
+        yield from self._ours.collect()
+        yield from self.foreign()
+
+    def foreign(self) -> Iterator[Metric]:
+        """Give what the application's own collectors have; each is left out if it raises."""
+        for collector in self._foreign:
             try:
-                found = list(collector.collect())
-            except Exception:
-                log.exception("collector %r failed", collector)
-                self._failed(type(collector).__name__)
+                found = [_scrubbed(metric) for metric in collector.collect()]
+            except Exception as error:  # noqa: BLE001 - it is counted
+                self._failed(type(collector).__qualname__, error)
                 continue
             yield from found
 
 
-class _Given(Collector):
-    """Metrics that have been collected already."""
-
-    def __init__(self, metrics: Iterable[Metric]) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Metric]:
-        """Return them."""
-        return self._metrics
-
-
-def negotiate(accept: str | None) -> tuple[Encoder, str]:
-    """Return what writes the format that an `Accept` header asks for, and its content type."""
-    return choose_encoder(accept or "")
-
-
-def encode(encoder: Encoder, families: Iterable[Family], foreign: Iterable[Metric]) -> bytes:
-    """Write all of it."""
-    return encoder(_Given([*map(to_metric, families), *foreign]))
+def _scrubbed(metric: Metric) -> Metric:
+    """Return a foreign metric with labels and help that can be written."""
+    copy = Metric(metric.name, clean(metric.documentation), metric.type, metric.unit)
+    copy.samples = [
+        sample
+        if all(text == clean(text) for text in sample.labels.values())
+        else sample._replace(labels={name: clean(text) for name, text in sample.labels.items()})
+        for sample in metric.samples
+    ]
+    return copy
 
 
 def to_metric(family: Family) -> Metric:
-    """Return a family as prometheus-client's own."""
+    """Return a family as prometheus-client has it.
+
+    `_created` is left out: it would double the series, and Prometheus reads it from OpenMetrics
+    only when told to.
+    """
     metric = Metric(family.name, family.doc, family.kind, family.unit)
-    write = _WRITERS.get(family.kind, _plain)
+    write = _WRITERS[family.kind]
     for series in family.series:
-        metric.samples += write(family, series)
+        write(metric.samples, family.name, dict(series.labels), series.value)
     return metric
 
 
-def _plain(family: Family, series: Series) -> Iterator[Sample]:
-    suffix = _SUFFIX.get(family.kind, "")
-    assert isinstance(series.value, int | float)  # noqa: S101 - of these kinds it is
-    yield Sample(family.name + suffix, dict(series.labels), _to_float(series.value))
+# A value is of the kind that its family says; the assertions are for the type checker.
+def _plain(suffix: str) -> Writer:
+    def write(samples: list[Sample], name: str, labels: dict[str, str], value: Value) -> None:
+        assert isinstance(value, int | float)  # noqa: S101
+        samples.append(Sample(name + suffix, labels, as_float(value)))
+
+    return write
 
 
-def _histogram(family: Family, series: Series) -> Iterator[Sample]:
-    name, labels, value = family.name, dict(series.labels), series.value
-    assert isinstance(value, Buckets)  # noqa: S101 - of this kind it is
-    below = 0
+def _histogram(samples: list[Sample], name: str, labels: dict[str, str], value: Value) -> None:
+    assert isinstance(value, Buckets)  # noqa: S101
     exemplars = value.exemplars or (None,) * len(value.bounds)
-    for bound, count, exemplar in zip(value.bounds, value.counts, exemplars, strict=True):
-        below += count
-        at = {**labels, "le": floatToGoString(bound)}
-        yield Sample(f"{name}_bucket", at, below, None, _exemplar(exemplar))
-    yield Sample(f"{name}_count", labels, below)
-    yield Sample(f"{name}_sum", labels, value.total)
+    below = list(accumulate(value.counts))
+    for bound, count, exemplar in zip(value.bounds, below, exemplars, strict=True):
+        at = {**labels, "le": _text(bound)}
+        samples.append(Sample(f"{name}_bucket", at, count, None, _exemplar(exemplar)))
+    # With negative observations the sum is no counter, and OpenMetrics has neither of the two.
+    if value.bounds[0] >= 0:
+        samples.append(Sample(f"{name}_count", labels, below[-1]))
+        samples.append(Sample(f"{name}_sum", labels, as_float(value.total)))
 
 
-def _summary(family: Family, series: Series) -> Iterator[Sample]:
-    name, labels, value = family.name, dict(series.labels), series.value
-    assert isinstance(value, Quantiles)  # noqa: S101 - of this kind it is
-    for quantile, each in value.values:
-        yield Sample(name, {**labels, "quantile": floatToGoString(quantile)}, each)
-    yield Sample(f"{name}_count", labels, value.count)
-    yield Sample(f"{name}_sum", labels, value.total)
+def _text(number: float) -> str:
+    text: str = floatToGoString(number)  # type: ignore[no-untyped-call]
+    return text
 
 
-_WRITERS = {"histogram": _histogram, "summary": _summary}
-_SUFFIX = {"counter": "_total", "info": "_info"}
+def _exemplar(exemplar: Exemplar | None) -> PrometheusExemplar | None:
+    if exemplar is None:
+        return None
+    return PrometheusExemplar(dict(exemplar.labels), exemplar.value, exemplar.at)
 
 
-def _exemplar(found: Example | None) -> Exemplar | None:
-    return None if found is None else Exemplar(dict(found.labels), found.value, found.at)
+def _summary(samples: list[Sample], name: str, labels: dict[str, str], value: Value) -> None:
+    assert isinstance(value, Quantiles)  # noqa: S101
+    for quantile, at in value.values:
+        samples.append(Sample(name, {**labels, "quantile": _text(quantile)}, at))
+    samples.append(Sample(f"{name}_count", labels, value.count))
+    samples.append(Sample(f"{name}_sum", labels, as_float(value.total)))
 
 
-def _to_float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an integer past all floats
-        return float("inf") if value > 0 else float("-inf")
+_WRITERS: dict[Kind, Writer] = {
+    "counter": _plain("_total"),
+    "gauge": _plain(""),
+    "histogram": _histogram,
+    "summary": _summary,
+    "info": _plain("_info"),
+}
+
+
+class _One:
+    """A registry of one metric, for prometheus-client's writers."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterable[Metric]:
+        return [self._metric]
+
+
+def encode(
+    pieces: Iterable[Family | Metric | None], accept: str | None, failed: Failed
+) -> tuple[str, Encoded]:
+    """Write families in the format that the `Accept` header asks for, one piece after the other.
+
+    Args:
+        pieces: families; one that has the name of the last goes on with it. None is an empty piece.
+        accept: the header.
+        failed: called with the name and the error of what can't be written, and is left out.
+
+    Returns:
+        The content type, and the parts of the body.
+    """
+    write, content_type = choose_encoder(accept or "")
+    end = b"# EOF\n" if "openmetrics" in content_type else b""
+    return content_type, _encoded(pieces, write, failed, end)
+
+
+def _encoded(
+    pieces: Iterable[Family | Metric | None],
+    write: Callable[[Collector], bytes],
+    failed: Failed,
+    end: bytes,
+) -> Encoded:
+    last = ""
+    for piece in pieces:
+        if piece is None:
+            yield b""
+            continue
+        try:
+            metric = to_metric(piece) if isinstance(piece, Family) else piece
+            text = write(_One(metric)).removesuffix(end)
+        except Exception as error:  # noqa: BLE001 - it is counted
+            # What is ours was checked when it was declared or read; a foreign metric was not.
+            failed(piece.name, error)
+            continue
+        yield _without_head(text) if piece.name == last else text
+        last = piece.name
+    yield end
+
+
+def _without_head(text: bytes) -> bytes:
+    """Return a piece without the lines that say what the family is: they were written."""
+    while text.startswith(b"# "):
+        _, _, text = text.partition(b"\n")
+    return text

@@ -1,103 +1,314 @@
-"""Components as they are watched: held weakly, and their counters never seen to run backwards."""
+"""From components' snapshots to families, at the moment of the scrape."""
 
+import logging
+import math
 import re
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
-from weakref import ref
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from mobius_infra.core import Component, Kind, samples
-from mobius_infra.metrics._family import Labels
-from mobius_infra.metrics._names import clean
+from mobius_infra.core import Component, Event, Events, Sample, require, samples
+from mobius_infra.metrics._family import Family, Kind, Labels, Series, as_float
+from mobius_infra.metrics._names import clean, label_value, legal
+
+log = logging.getLogger("mobius_infra")
+
+Count = Callable[[Event], None]
+Failed = Callable[[str, Exception], None]
+Source = tuple[str, str]
+"""A kind of component, and a name."""
+
+SeriesKey = tuple[str, Labels]
+"""A family's name, and a series' labels."""
+
+REMEMBERED = 1_000
+"""Names of components whose counts are kept after they are gone, in case they come back."""
+
+_STATES = 32
+"""States of one component that are shown; those not seen for longest make room."""
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_MOST_STATES = 50
-
-Reading = tuple[str, Kind, str, Labels, float]
-"""A field's name, its kind, what it says, labels, value."""
 
 
 def kind_of(component: Component) -> str:
     """Return what kind of component it is, as part of a metric's name: `rate_limiter`."""
-    return _CAMEL.sub("_", type(component).__name__).lower()
+    return legal(_CAMEL.sub("_", type(component).__name__).lower())
+
+
+class _Ear:
+    """Hears the events of one source for the collector.
+
+    The source holds it, and the collector only weakly: otherwise what a source's listeners refer
+    to, often the source itself, would live as long as the collector.
+    """
+
+    __slots__ = ("__weakref__", "_count", "leave", "users")
+
+    def __init__(self, count: Count, events: Events) -> None:
+        self._count = count
+        self.users = 0
+        self.leave = events.subscribe(self)
+
+    def __call__(self, event: Event) -> None:
+        self._count(event)
+
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    """A component, and what is known of it between scrapes.
+
+    Attributes:
+        source: its kind and name.
+        get: returns it, or None when it is gone.
+        ear: what hears its events.
+        seen: its counters at the last look.
+        base: what they had reached before it started over.
+        states: those that were seen, of each family.
+        begun: looks that were begun.
+        reading: looks under way.
+        read: whether one has ended.
+        gone: whether it is watched no longer.
+    """
+
+    source: Source
+    get: Callable[[], Component | None]
+    ear: "weakref.ref[_Ear]"
+    seen: dict[SeriesKey, float] = field(default_factory=dict)
+    base: dict[SeriesKey, float] = field(default_factory=dict)
+    states: dict[str, deque[str]] = field(default_factory=dict)
+    begun: int = 0
+    reading: int = 0
+    read: bool = False
+    gone: bool = False
+
+    def advance(self, key: SeriesKey, value: float, *, alone: bool) -> float:
+        """Return a counter's value without its steps backwards, and remember it.
+
+        Args:
+            key: which.
+            value: as the component gives it now.
+            alone: whether this look is known to be later than the last.
+
+        Raises:
+            ConfigurationError: for what no counter can be.
+        """
+        require(0 <= value < math.inf, f"the counter {key[0]}", value, "a number from 0 on")
+        seen = self.seen.get(key, 0.0)
+        if value < seen:
+            if alone:
+                self.base[key] = self.base.get(key, 0.0) + seen
+            else:
+                value = seen
+        self.seen[key] = value
+        return self.base.get(key, 0.0) + value
+
+
+@dataclass(slots=True)
+class _Rows:
+    """A family that is being put together."""
+
+    kind: Kind
+    doc: str
+    values: dict[Labels, float] = field(default_factory=dict)
 
 
 class Watched:
-    """One component, or one after another that have the same kind and name.
+    """The components that are watched, and what those counted that went before them.
 
-    When the object is rebuilt, its successor's counters go on from where it stood. When it is gone,
-    its counters stay as they were last read, and its gauges go with it.
+    A component is held weakly, so that its numbers go when it goes. What it had counted is kept
+    under its kind and name: when another takes its place, its counters go on from there. The same
+    happens when a component itself starts over.
     """
 
-    __slots__ = ("_before", "_component", "_counters", "_leave", "_states", "kind", "name")
+    __slots__ = ("_carried", "_count", "_ears", "_extra", "_failed", "_watches")
 
-    def __init__(self, component: Component) -> None:
-        self.kind = kind_of(component)
-        self.name = component.name
-        self._component: Callable[[], Component | None] = lambda: None
-        self._leave: Callable[[], None] = lambda: None
-        # By field and labels: what it said last, and what those before it had said.
-        self._counters: dict[tuple[str, Labels], tuple[str, float]] = {}
-        self._before: dict[tuple[str, Labels], float] = {}
-        self._states: dict[str, list[str]] = {}
+    def __init__(self, extra: Labels, count: Count, failed: Failed) -> None:
+        self._extra = extra
+        self._count = count
+        self._failed = failed
+        self._watches: list[_Watch] = []
+        self._ears: weakref.WeakValueDictionary[int, _Ear] = weakref.WeakValueDictionary()
+        self._carried: dict[Source, dict[SeriesKey, float]] = {}
 
-    @property
-    def component(self) -> Component | None:
-        """The object, while it lives."""
-        return self._component()
+    def add(self, component: Component, *, keep: bool) -> None:
+        """Watch a component; once, however often it is asked."""
+        self._forget_the_dead()
+        if any(watch.get() is component for watch in self._watches):
+            return
+        source = kind_of(component), label_value(component.name)
+        if any(watch.source == source for watch in self._watches):
+            log.warning(
+                "two live components are %s %r: their counters are added, and the gauges are of "
+                "the one watched last; name them apart, or unwatch the one that is out of use",
+                *source,
+            )
+        get = _holding(component) if keep else _reference(component)
+        self._watches.append(_Watch(source, get, weakref.ref(self._listen(component.events))))
 
-    def follow(self, component: Component, listener: Callable[[Any], object]) -> None:
-        """Watch this object from now on."""
-        self.leave()
-        self._component = _reference(component)
-        self._leave = component.events.subscribe(listener)
+    def _listen(self, events: Events) -> _Ear:
+        # Several components may push their events from one place; each is counted once.
+        ear = self._ears.get(id(events))
+        if ear is None:
+            ear = self._ears[id(events)] = _Ear(self._count, events)
+        ear.users += 1
+        return ear
 
-    def leave(self) -> None:
-        """End watching; the counters of the object are kept."""
-        if self.component is not None:
-            list(self.read())
-        self._component = lambda: None
-        self._leave()
-        self._leave = lambda: None
-        for at, (_, value) in self._counters.items():
-            self._before[at] = self._before.get(at, 0.0) + value
-        self._counters = {at: (doc, 0.0) for at, (doc, _) in self._counters.items()}
+    def remove(self, component: Component) -> None:
+        """Watch a component no longer; nothing happens if it is not."""
+        for watch in [each for each in self._watches if each.get() is component]:
+            self._leave(watch)
 
-    def read(self) -> Iterator[Reading]:
-        """Read all numbers; what `stats()` raises passes through."""
-        component = self.component
-        seen: list[Reading] = []
-        if component is not None:
-            for sample in samples(component.stats()):
-                labels = tuple((name, clean(value)) for name, value in sample.labels.items())
-                if sample.kind == "counter":
-                    self._count(sample.name, labels, sample.doc, float(sample.value))
-                elif sample.kind == "gauge":
-                    seen.append((sample.name, "gauge", sample.doc, labels, float(sample.value)))
-                else:
-                    seen += self._state(sample.name, sample.doc, clean(sample.value))
-        for at, (doc, value) in self._counters.items():
-            yield at[0], "counter", doc, at[1], self._before.get(at, 0.0) + value
-        yield from seen
+    def _leave(self, watch: _Watch) -> None:
+        self._watches.remove(watch)
+        watch.gone = True
+        ear = watch.ear()
+        if ear is not None:
+            ear.users -= 1
+            if not ear.users:
+                ear.leave()
+                self._ears = weakref.WeakValueDictionary(
+                    {at: each for at, each in self._ears.items() if each is not ear}
+                )
+        carried = self._carried.pop(watch.source, {})
+        self._carried[watch.source] = carried  # now the last one to be forgotten
+        for key, value in watch.seen.items():
+            carried[key] = carried.get(key, 0.0) + watch.base.get(key, 0.0) + value
+        for source in list(self._carried)[: len(self._carried) - REMEMBERED]:
+            del self._carried[source]
 
-    def _count(self, name: str, labels: Labels, doc: str, value: float) -> None:
-        at = name, labels
-        last = self._counters.get(at, (doc, 0.0))[1]
-        if not 0 <= value < float("inf"):
-            return  # no counter has that value: what it said last holds
-        if value < last:
-            self._before[at] = self._before.get(at, 0.0) + last
-        self._counters[at] = doc, value
+    def _forget_the_dead(self) -> None:
+        for watch in [each for each in self._watches if each.get() is None]:
+            self._leave(watch)
+            if not watch.read:
+                log.warning(
+                    "%s %r was watched, and gone before anybody looked: hold it somewhere, or "
+                    "watch it with keep=True",
+                    *watch.source,
+                )
 
-    def _state(self, name: str, doc: str, value: str) -> Iterator[Reading]:
-        states = self._states.setdefault(name, [])
-        if value not in states and len(states) < _MOST_STATES:
-            states.append(value)
-        for each in states:
-            yield name, "gauge", doc, (("state", each),), float(each == value)
+    def families(self) -> Iterator[Family | None]:
+        """Read every component, then give the families; None where others may have a turn."""
+        self._forget_the_dead()
+        found: list[tuple[_Watch, list[_Number]]] = []
+        broken: set[Source] = set()
+        for watch in list(self._watches):
+            component = watch.get()
+            if component is None:
+                continue
+            try:
+                found.append((watch, self._numbers(watch, component)))
+            except Exception as error:  # noqa: BLE001 - it is counted
+                # One component that is broken must not hide the numbers of all others. Of two by
+                # one name neither is shown: without its part the sum would run backwards.
+                broken.add(watch.source)
+                self._failed(" ".join(watch.source), error)
+            yield None
+        table: dict[str, _Rows] = {}
+        for watch, numbers in found:
+            if not watch.gone and watch.source not in broken:
+                self._merge(watch, numbers, table)
+        for name, rows in table.items():
+            series = tuple(Series(labels, value) for labels, value in rows.values.items())
+            yield Family(name, rows.kind, rows.doc, series)
+
+    def _numbers(self, watch: _Watch, component: Component) -> "list[_Number]":
+        """Read one component; all of it, or it raises."""
+        begun = watch.begun = watch.begun + 1
+        alone = not watch.reading
+        watch.reading += 1
+        try:
+            found = list(samples(component.stats()))
+        finally:
+            watch.reading -= 1
+        # Where two scrapes overlap, what was read first may get here last. It looks as if the
+        # component had started over, and is not taken for that.
+        alone = alone and watch.begun == begun
+        watch.read = True
+        return [number for sample in found for number in self._of(watch, sample, alone=alone)]
+
+    def _of(self, watch: _Watch, sample: Sample, *, alone: bool) -> "Iterator[_Number]":
+        """Give the numbers that a sample stands for."""
+        kind, name = watch.source
+        family = f"mobius_{kind}_{legal(sample.name)}"
+        if sample.kind == "counter":
+            family = family.removesuffix("_total")
+        labels = (
+            ("name", name),
+            *((self._label(each), label_value(text)) for each, text in sample.labels.items()),
+            *self._extra,
+        )
+        if sample.kind == "state":
+            for state in self._states(watch, family, label_value(sample.value)):
+                shown = float(state == label_value(sample.value))
+                yield _Number(family, "gauge", sample.doc, (*labels, ("state", state)), shown)
+        elif sample.kind == "counter":
+            total = watch.advance((family, labels), _number(sample.value), alone=alone)
+            yield _Number(family, "counter", sample.doc, labels, total)
+        else:
+            yield _Number(family, "gauge", sample.doc, labels, _number(sample.value))
+
+    def _label(self, name: str) -> str:
+        """Return a label's name that is not taken by one of the collector's."""
+        taken = name in ("name", "state") or any(name == each for each, _ in self._extra)
+        return f"exported_{name}" if taken else legal(name)
+
+    def _states(self, watch: _Watch, family: str, now: str) -> list[str]:
+        """Return the states that were seen, with the present one."""
+        known = watch.states.setdefault(family, deque(maxlen=_STATES))
+        if now not in known:
+            known.append(now)
+        return list(known)
+
+    def _merge(self, watch: _Watch, numbers: "list[_Number]", table: dict[str, _Rows]) -> None:
+        carried = self._carried.get(watch.source, {})
+        for number in numbers:
+            rows = table.setdefault(number.family, _Rows(number.kind, clean(number.doc)))
+            if rows.kind != number.kind:
+                clash = f"{number.family} is a {rows.kind} of another component of this kind"
+                self._failed(" ".join(watch.source), TypeError(clash))
+            elif number.kind == "gauge":
+                rows.values[number.labels] = number.value
+            else:
+                before = rows.values.get(number.labels)
+                if before is None:
+                    before = carried.get((number.family, number.labels), 0.0)
+                rows.values[number.labels] = before + number.value
+
+    def __len__(self) -> int:
+        """Return how many components are there."""
+        return sum(watch.get() is not None for watch in self._watches)
+
+
+class _Number(NamedTuple):
+    """One series of one component."""
+
+    family: str
+    kind: Kind
+    doc: str
+    labels: Labels
+    value: float
+
+
+def _number(value: float | str) -> float:
+    """Return a sample's value, if it is a number.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if isinstance(value, str):
+        raise TypeError(f"{value!r} is no number")
+    return as_float(value)
 
 
 def _reference(component: Component) -> Callable[[], Component | None]:
+    """Refer to a component weakly where its class allows it."""
     try:
-        return ref(component)
-    except TypeError:  # its class has slots and none for that: it is held
-        return lambda: component
+        return weakref.ref(component)
+    except TypeError:
+        return _holding(component)
+
+
+def _holding(component: Component) -> Callable[[], Component | None]:
+    return lambda: component

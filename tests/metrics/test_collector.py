@@ -72,12 +72,13 @@ class Broken:
 
 def test_a_broken_component_does_not_hide_the_others(caplog: pytest.LogCaptureFixture) -> None:
     collector = MetricsCollector()
-    collector.watch(Broken(), Cache("prices"))
+    broken, cache = Broken(), Cache("prices")
+    collector.watch(broken, cache)
     found = read(collector)
     assert found["mobius_cache_entries", "name=prices"] == 0
-    assert found["mobius_scrape_failures_total",] == 1
+    assert found["mobius_scrape_failures_total", "source=broken broken"] == 1
     assert "no numbers today" in caplog.text
 
 
 def test_repr() -> None:
-    assert repr(MetricsCollector("bot")) == "MetricsCollector('bot', components=0)"
+    assert repr(MetricsCollector("bot")) == "MetricsCollector('bot', components=0, metrics=0)"
