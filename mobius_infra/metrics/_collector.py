@@ -259,14 +259,14 @@ class MetricsCollector:
 
         Args:
             func: what is decorated.
-            name: of the histogram, in seconds; functions may share it.
+            name: of the histogram, made to end in `_seconds`; functions may share it.
             buckets: of it, if this is the first that names it.
 
         Raises:
             ConfigurationError: for what is no function that returns once, or a `name` that stands
                 for something else already.
         """
-        labels = ("function", "outcome")
+        labels, name = ("function", "outcome"), f"{name.removesuffix('_seconds')}_seconds"
         seconds = self._declared.shared("histogram", name, _measure.SECONDS, labels, buckets)
         return self._apply(
             func, lambda plain: _measure.timed(plain, seconds, self._clock.monotonic)

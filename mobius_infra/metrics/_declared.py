@@ -130,7 +130,10 @@ class Declared:
         if known is None:
             # Functions are what the program has, not what its users send: they all have room.
             room = FUNCTIONS if labels[2:] == () else None
-            return self.declare(kind, name, doc, labels=labels, max_series=room, buckets=buckets)
+            unit = "seconds" if kind == "histogram" else ""
+            return self.declare(
+                kind, name, doc, labels=labels, unit=unit, max_series=room, buckets=buckets
+            )
         same = (known.declaration.kind, known.declaration.labels) == (kind, labels)
         require(same, "name", name, f"that of a {kind} labelled {', '.join(labels)}, or unused")
         require(buckets is None, "buckets", buckets, f"left out: {name} has its own already")

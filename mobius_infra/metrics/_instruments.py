@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, SupportsFloat
 
 from mobius_infra.core import ConfigurationError, require
 from mobius_infra.metrics._family import Buckets, Exemplar, Labels, Quantiles
@@ -26,6 +26,8 @@ from mobius_infra.metrics._sketch import Sketch
 
 EXEMPLAR_LENGTH = 128
 """Characters that an exemplar's labels may have together: OpenMetrics 1.0, "Exemplars"."""
+
+_ESCAPED = frozenset('"\\\n')
 
 _PENDING = 256
 """Observations that wait to be sketched: enough to make the lock's cost small, 8 kB at most."""
@@ -48,14 +50,14 @@ def plain(value: object, what: str) -> float:
     Raises:
         ConfigurationError: if it is none, or a bool.
     """
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
         raise ConfigurationError(what, value, "a number")
     if isinstance(value, int):
         return int(value)
     try:
-        return float(value)  # type: ignore[arg-type]  # what it can't take, it says
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigurationError(what, value, "a number") from None
+        return float(value)
+    except (ValueError, OverflowError):  # a decimal's signalling NaN, a fraction past all floats
+        raise ConfigurationError(what, value, "a number that a float can hold") from None
 
 
 class Counter:
@@ -182,8 +184,8 @@ class Histogram:
         Args:
             value: in the metric's unit.
             exemplar: what it can be found by, such as `{"trace_id": …}`; each bucket keeps its
-                last. One that OpenMetrics would refuse (over 128 characters in all, or a name
-                that is no label's) is not kept.
+                last. One that a reader may refuse is not kept: over 128 characters in all, a name
+                that is no label's, a quote, a backslash or a new line in a value.
         """
         if type(value) is not float and type(value) is not int:
             value = plain(value, f"an observation of {self.name}")
@@ -201,6 +203,8 @@ class Histogram:
         labels = tuple((str(name), clean(str(text))) for name, text in exemplar.items())
         if sum(len(name) + len(text) for name, text in labels) > EXEMPLAR_LENGTH:
             return
+        if any(_ESCAPED.intersection(text) for _, text in labels):
+            return  # prometheus-client's own parser, for one, can't read these back
         try:
             label_names(self.name, "gauge", tuple(name for name, _ in labels), ())
         except ConfigurationError:

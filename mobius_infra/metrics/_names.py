@@ -89,15 +89,18 @@ def label_names(
         ConfigurationError: naming the label at fault.
     """
     own = _OWN_LABEL.get(kind)
+    field = f"a label of {metric}"
     for name in names:
-        field = f"a label of {metric}"
         if not isinstance(name, str):
             raise ConfigurationError(field, name, "text")
+    for name in names:
         allowed = "letters, digits and underscores, and no digit first"
         require(_fits(name, _LABEL, utf8=utf8), field, name, _ANY if utf8 else allowed)
         require(not name.startswith("__"), field, name, "without `__` first: Prometheus's own")
         require(name != own and name not in taken, field, name, "one that is not taken already")
-        require(names.count(name) == 1, field, name, "declared once")
+        # Also once they have underscores, for readers that do not ask for any text.
+        alike = sum(legal(each) == legal(name) for each in names)
+        require(alike == 1, field, name, "unlike the others")
     return names
 
 

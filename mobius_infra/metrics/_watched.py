@@ -7,6 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 from mobius_infra.core import Component, Event, Events, Sample, require, samples
@@ -175,8 +176,8 @@ class Watched:
         self._carried[watch.source] = carried  # now the last one to be forgotten
         for key, value in watch.seen.items():
             carried[key] = carried.get(key, 0.0) + watch.base.get(key, 0.0) + value
-        for source in list(self._carried)[: len(self._carried) - REMEMBERED]:
-            del self._carried[source]
+        while len(self._carried) > REMEMBERED:
+            del self._carried[next(iter(self._carried))]
 
     def _forget_the_dead(self) -> None:
         for watch in [each for each in self._watches if each.get() is None]:
@@ -226,9 +227,21 @@ class Watched:
         # component had started over, and is not taken for that.
         alone = alone and watch.begun == begun
         watch.read = True
-        return [number for sample in found for number in self._of(watch, sample, alone=alone)]
+        numbers: dict[SeriesKey, _Number] = {}
+        for number in chain.from_iterable(self._of(watch, sample) for sample in found):
+            key = number.family, number.labels
+            same = numbers.get(key)
+            if same is None or number.kind == "gauge":
+                numbers[key] = number
+            else:  # two texts that became one
+                numbers[key] = number._replace(value=same.value + number.value)
+        for key, number in numbers.items():
+            if number.kind == "counter":
+                total = watch.advance(key, number.value, alone=alone)
+                numbers[key] = number._replace(value=total)
+        return list(numbers.values())
 
-    def _of(self, watch: _Watch, sample: Sample, *, alone: bool) -> "Iterator[_Number]":
+    def _of(self, watch: _Watch, sample: Sample) -> "Iterator[_Number]":
         """Give the numbers that a sample stands for."""
         kind, name = watch.source
         family = f"mobius_{kind}_{legal(sample.name)}"
@@ -243,11 +256,8 @@ class Watched:
             for state in self._states(watch, family, label_value(sample.value)):
                 shown = float(state == label_value(sample.value))
                 yield _Number(family, "gauge", sample.doc, (*labels, ("state", state)), shown)
-        elif sample.kind == "counter":
-            total = watch.advance((family, labels), _number(sample.value), alone=alone)
-            yield _Number(family, "counter", sample.doc, labels, total)
         else:
-            yield _Number(family, "gauge", sample.doc, labels, _number(sample.value))
+            yield _Number(family, sample.kind, sample.doc, labels, _number(sample.value))
 
     def _label(self, name: str) -> str:
         """Return a label's name that is not taken by one of the collector's."""
