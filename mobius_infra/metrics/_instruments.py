@@ -33,6 +33,10 @@ _PENDING = 256
 """Observations that wait to be sketched: enough to make the lock's cost small, 8 kB at most."""
 
 
+_PATIENCE = 1.0
+"""Seconds that a reader waits for who sketches: a thousand times what that takes."""
+
+
 class Instrument(Protocol):
     """One series, its labels, and when it began, in seconds since the epoch."""
 
@@ -271,7 +275,7 @@ class Summary:
             TimeoutError: if the thread that sketches did not end within a second, because this is
                 called from a signal handler that interrupts it.
         """
-        if not self._draining.acquire(timeout=1):
+        if not self._draining.acquire(timeout=_PATIENCE):
             raise TimeoutError(f"{self.name} is being written by what this call interrupts")
         copy = Sketch()
         try:

@@ -27,6 +27,8 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
 _ADDED: dict[Kind, str] = {"counter": "_total", "info": "_info"}
 """What a format adds by itself, whether the name has it or not."""
 
+_FOREIGN = re.compile(r"^[0-9]|[^a-zA-Z0-9_]")
+_FOREIGN_BUT_COLON = re.compile(r"^[0-9]|[^a-zA-Z0-9_:]")
 _ANY = "any text in one line, without control characters"
 _OWN_LABEL: dict[Kind, str] = {"histogram": "le", "summary": "quantile"}
 
@@ -43,9 +45,11 @@ def label_value(value: object) -> str:
 
 
 def legal(name: str) -> str:
-    """Return `name` with all but ASCII letters, digits and underscores replaced by underscores."""
-    kept = re.sub(r"[^a-zA-Z0-9_]", "_", name)
-    return kept if _LABEL.fullmatch(kept) else f"_{kept}"
+    """Return `name` with all but ASCII letters, digits and underscores replaced by underscores.
+
+    It is what prometheus-client does with a name for readers that know no others.
+    """
+    return _FOREIGN.sub("_", name) or "_"
 
 
 def metric_name(name: str, kind: Kind, unit: str = "", *, utf8: bool = False) -> str:
@@ -96,11 +100,11 @@ def label_names(
     for name in names:
         allowed = "letters, digits and underscores, and no digit first"
         require(_fits(name, _LABEL, utf8=utf8), field, name, _ANY if utf8 else allowed)
-        require(not name.startswith("__"), field, name, "without `__` first: Prometheus's own")
-        require(name != own and name not in taken, field, name, "one that is not taken already")
-        # Also once they have underscores, for readers that do not ask for any text.
-        alike = sum(legal(each) == legal(name) for each in names)
-        require(alike == 1, field, name, "unlike the others")
+        # As readers see it that do not ask for any text.
+        seen = legal(name)
+        require(not seen.startswith("__"), field, name, "without `__` first: Prometheus's own")
+        require(seen != own and seen not in taken, field, name, "one that is not taken already")
+        require(sum(legal(each) == seen for each in names) == 1, field, name, "unlike the others")
     return names
 
 
@@ -117,7 +121,7 @@ def series_names(name: str, kind: str) -> set[str]:
     """
     names = {name, *(name + suffix for suffix in _SUFFIXES.get(kind, ()))}
     # A reader that asks for names without UTF-8 gets them with underscores.
-    return names | {re.sub(r"[^a-zA-Z0-9_:]", "_", each) for each in names}
+    return names | {_FOREIGN_BUT_COLON.sub("_", each) for each in names}
 
 
 class Claims:

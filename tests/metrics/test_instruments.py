@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobius_infra.core import ConfigurationError
-from mobius_infra.metrics import Buckets, MetricsCollector, Quantiles
+from mobius_infra.metrics import Buckets, MetricsCollector, Quantiles, _instruments
 from mobius_infra.metrics._family import as_float
 from mobius_infra.metrics._instruments import _PENDING
 from tests.metrics.reading import OPEN_METRICS, families, read
@@ -327,8 +327,9 @@ def test_signal_handlers_may_add_and_never_wait(metrics: MetricsCollector) -> No
 
 
 def test_reading_a_summary_that_this_very_thread_is_writing_does_not_wait_for_ever(
-    metrics: MetricsCollector,
+    metrics: MetricsCollector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_instruments, "_PATIENCE", 0.01)
     sizes = metrics.summary("sizes", "doc")
     sizes.observe(1)
     with sizes._draining:

@@ -153,9 +153,10 @@ def test_names_may_be_any_text_where_that_is_switched_on() -> None:
 
 
 def test_utf8_labels_that_become_one_with_underscores_are_refused() -> None:
-    metrics = MetricsCollector(utf8_names=True)
-    with pytest.raises(ConfigurationError, match="a label of x"):
-        metrics.gauge("x", "doc", labels=["a.b", "a_b"])
+    metrics = MetricsCollector("bot", utf8_names=True)
+    for labels in (["a.b", "a_b"], [".."], ["7.x"]):
+        with pytest.raises(ConfigurationError, match="a label of x"):
+            metrics.gauge("x", "doc", labels=labels)
 
 
 @given(st.text(st.characters()))
@@ -176,5 +177,5 @@ def test_any_text_can_be_made_part_of_a_name(text: str) -> None:
 def test_series_names_are_those_of_all_formats() -> None:
     assert series_names("x", "counter") == {"x", "x_total", "x_created"}
     assert series_names("x", "info") == {"x", "x_info"}
-    assert series_names("x.y", "gauge") == {"x.y", "x_y"}
+    assert series_names("1:x.y", "gauge") == {"1:x.y", "_:x_y"}
     assert series_names("x", "unknown") == {"x"}
