@@ -133,10 +133,15 @@ class Labelled(Generic[C]):
         return self._find(values) if child is None else child
 
     def _ordered(self, values: tuple[object, ...], named: dict[str, object]) -> tuple[object, ...]:
-        names = self._names[len(values) :]
-        if len(names) != len(named) or not named.keys() <= set(names):
+        """Return all values in the order declared."""
+        rest = self._names[len(values) :]
+        try:
+            found = [named[name] for name in rest]
+        except KeyError:
+            raise self._wrong((*values, named)) from None
+        if len(named) != len(rest):
             raise self._wrong((*values, named))
-        return (*values, *(named[name] for name in names))
+        return (*values, *found)
 
     def _find(self, values: tuple[object, ...]) -> C:
         """Return a series by values that may still have to be made text, or made."""

@@ -2,9 +2,6 @@
 
 import asyncio
 import math
-import os
-import shutil
-import subprocess
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -22,7 +19,6 @@ from mobius_infra.metrics._names import label_value
 from mobius_infra.testing import ManualClock
 from tests.metrics.reading import OPEN_METRICS, UTF8, read, samples_of
 from tests.metrics.test_collector import Pump
-from tests.servers.missing import ServerUnavailableError, must_have_servers, obtain
 
 TEXT = st.text(st.characters(), max_size=20)
 ACCEPTS = [None, OPEN_METRICS, UTF8, "text/plain; version=1.0.0; escaping=allow-utf-8"]
@@ -260,25 +256,6 @@ class TestForeignCollectors:
         found = read(metrics, OPEN_METRICS)
         assert found["good", "at=x"] == 1
         assert found["mobius_scrape_failures_total", "source=odd"] == 1
-
-
-def find_promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        raise ServerUnavailableError("prometheus", "no promtool on the PATH")
-    return found
-
-
-@pytest.mark.external_service
-def test_promtool_finds_no_fault() -> None:
-    promtool = obtain(find_promtool, required=must_have_servers(os.environ))
-    metrics = MetricsCollector("bot")
-    pump = everything(metrics)
-    checked = subprocess.run(
-        [promtool, "check", "metrics"], input=metrics.render()[1], capture_output=True, check=False
-    )
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
-    del pump
 
 
 def test_samples_of_reads_both_formats() -> None:
