@@ -16,7 +16,7 @@ from mobius_infra.metrics._instruments import (
     quantiles_of,
 )
 from mobius_infra.metrics._labelled import Declaration, Failed, Labelled, Overflowed
-from mobius_infra.metrics._names import clean, label_names, metric_name
+from mobius_infra.metrics._names import ADDED, clean, label_names, metric_name
 
 C = TypeVar("C", bound=Instrument)
 
@@ -178,10 +178,11 @@ class Declared:
 
     def get(self, name: str) -> "Labelled[Any] | None":
         """Return a metric by the name that it was declared or is exported by."""
-        for each in (name, name.removesuffix("_total"), name.removesuffix("_info")):
-            if each in self._metrics:
-                return self._metrics[each]
-        return None
+        for kind, suffix in ADDED.items():
+            base = self._metrics.get(name.removesuffix(suffix))
+            if base is not None and base.declaration.kind == kind:
+                return base
+        return self._metrics.get(name)
 
     def __iter__(self) -> "Iterator[Labelled[Any]]":
         return iter(list(self._metrics.values()))

@@ -24,7 +24,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "summary": ("_sum", "_count", "_created"),
     "info": ("_info",),
 }
-_ADDED: dict[Kind, str] = {"counter": "_total", "info": "_info"}
+ADDED: dict[Kind, str] = {"counter": "_total", "info": "_info"}
 """What a format adds by itself, whether the name has it or not."""
 
 _FOREIGN = re.compile(r"^[0-9]|[^a-zA-Z0-9_]")
@@ -73,7 +73,7 @@ def metric_name(name: str, kind: Kind, unit: str = "", *, utf8: bool = False) ->
     if unit:
         good = _LABEL.fullmatch(unit) is not None
         require(good and kind != "info", f"the unit of {name}", unit, "a word, and none for info")
-    base = name.removesuffix(_ADDED.get(kind, "")) or name
+    base = name.removesuffix(ADDED.get(kind, "")) or name
     return base if not unit or base.endswith(f"_{unit}") else f"{base}_{unit}"
 
 

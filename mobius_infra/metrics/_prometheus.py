@@ -1,5 +1,6 @@
 """The one module that imports prometheus-client: its registry, its formats, its writers."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
@@ -21,20 +22,6 @@ Failed = Callable[[str, Exception], None]
 Encoded = Iterator[bytes]
 Value = float | Buckets | Quantiles
 Writer = Callable[[list[Sample], str, dict[str, str], Value], None]
-
-
-class _Ours(Collector):
-    """Stands in the registry for all families of the collector."""
-
-    def __init__(self, collect: Callable[[], Iterable[Family]]) -> None:
-        self._collect = collect
-
-    def collect(self) -> Iterable[Metric]:
-        return map(to_metric, self._collect())
-
-    def describe(self) -> Iterable[Metric]:
-        """Say nothing beforehand: what there is depends on what is watched."""
-        return []
 
 
 class _Reserved(Collector):
@@ -60,10 +47,9 @@ class Registry(CollectorRegistry):
 
     def __init__(self, collect: Callable[[], Iterable[Family]], failed: Failed) -> None:
         super().__init__()
+        self._families = collect
         self._failed = failed
         self._foreign: tuple[Collector, ...] = ()
-        self._ours = _Ours(collect)
-        super().register(self._ours)
 
     def reserve(self, name: str, kind: Kind) -> None:
         """Keep the names of a metric.
@@ -89,29 +75,38 @@ class Registry(CollectorRegistry):
 
     def collect(self) -> Iterator[Metric]:
         """Give everything there is, for a reader of prometheus-client's own."""
-        yield from self._ours.collect()
+        yield from map(to_metric, self._families())
         yield from self.foreign()
 
     def foreign(self) -> Iterator[Metric]:
-        """Give what the application's own collectors have; each is left out if it raises."""
+        """Give what the application's own collectors have; what is broken is left out."""
         for collector in self._foreign:
             try:
-                found = [_scrubbed(metric) for metric in collector.collect()]
+                found = list(collector.collect())
             except Exception as error:  # noqa: BLE001 - it is counted
                 self._failed(type(collector).__qualname__, error)
                 continue
-            yield from found
+            for metric in found:
+                try:
+                    yield _scrubbed(metric)
+                except Exception as error:  # noqa: BLE001 - it is counted
+                    self._failed(metric.name, error)
 
 
 def _scrubbed(metric: Metric) -> Metric:
-    """Return a foreign metric with labels and help that can be written."""
+    """Return a foreign metric with labels and help that can be written.
+
+    Raises:
+        ValueError: if it counts NaN, for which a reader would refuse all that it is told.
+    """
     copy = Metric(metric.name, clean(metric.documentation), metric.type, metric.unit)
-    copy.samples = [
-        sample
-        if all(text == clean(text) for text in sample.labels.values())
-        else sample._replace(labels={name: clean(text) for name, text in sample.labels.items()})
-        for sample in metric.samples
-    ]
+    for sample in metric.samples:
+        suffix = sample.name.removeprefix(metric.name)
+        counts = metric.type != "gauge" and suffix in ("_total", "_bucket", "_count", "_sum")
+        if counts and math.isnan(sample.value):
+            raise ValueError(f"{sample.name} is NaN")
+        labels = {name: clean(text) for name, text in sample.labels.items()}
+        copy.samples.append(sample._replace(labels=labels))
     return copy
 
 

@@ -3,8 +3,9 @@
 import logging
 import math
 import re
+import threading
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -45,10 +46,11 @@ class _Ear:
     to, often the source itself, would live as long as the collector.
     """
 
-    __slots__ = ("__weakref__", "_count", "leave", "users")
+    __slots__ = ("__weakref__", "_count", "at", "leave", "users")
 
     def __init__(self, count: Count, events: Events) -> None:
         self._count = count
+        self.at = id(events)  # it lives no longer than they do
         self.users = 0
         self.leave = events.subscribe(self)
 
@@ -123,7 +125,7 @@ class Watched:
     happens when a component itself starts over.
     """
 
-    __slots__ = ("_carried", "_count", "_ears", "_extra", "_failed", "_watches")
+    __slots__ = ("_carried", "_count", "_ears", "_extra", "_failed", "_leaving", "_watches")
 
     def __init__(self, extra: Labels, count: Count, failed: Failed) -> None:
         self._extra = extra
@@ -131,15 +133,18 @@ class Watched:
         self._failed = failed
         self._watches: list[_Watch] = []
         self._ears: weakref.WeakValueDictionary[int, _Ear] = weakref.WeakValueDictionary()
-        self._carried: dict[Source, dict[SeriesKey, float]] = {}
+        self._carried: OrderedDict[Source, dict[SeriesKey, float]] = OrderedDict()
+        # Not for those who add: only for watching and scraping, and entered again by a handler
+        # that interrupts them.
+        self._leaving = threading.RLock()
 
     def add(self, component: Component, *, keep: bool) -> None:
         """Watch a component; once, however often it is asked."""
         self._forget_the_dead()
-        if any(watch.get() is component for watch in self._watches):
+        if any(watch.get() is component for watch in list(self._watches)):
             return
         source = kind_of(component), label_value(component.name)
-        if any(watch.source == source for watch in self._watches):
+        if any(watch.source == source for watch in list(self._watches)):
             log.warning(
                 "two live components are %s %r: their counters are added, and the gauges are of "
                 "the one watched last; name them apart, or unwatch the one that is out of use",
@@ -152,42 +157,49 @@ class Watched:
         # Several components may push their events from one place; each is counted once.
         ear = self._ears.get(id(events))
         if ear is None:
-            ear = self._ears[id(events)] = _Ear(self._count, events)
+            ear = _Ear(self._count, events)
+            self._ears[ear.at] = ear
         ear.users += 1
         return ear
 
     def remove(self, component: Component) -> None:
         """Watch a component no longer; nothing happens if it is not."""
-        for watch in [each for each in self._watches if each.get() is component]:
-            self._leave(watch)
+        for watch in list(self._watches):
+            if watch.get() is component:
+                self._leave(watch)
 
     def _leave(self, watch: _Watch) -> None:
-        self._watches.remove(watch)
-        watch.gone = True
-        ear = watch.ear()
-        if ear is not None:
-            ear.users -= 1
-            if not ear.users:
-                ear.leave()
-                self._ears = weakref.WeakValueDictionary(
-                    {at: each for at, each in self._ears.items() if each is not ear}
-                )
-        carried = self._carried.pop(watch.source, {})
-        self._carried[watch.source] = carried  # now the last one to be forgotten
-        for key, value in watch.seen.items():
-            carried[key] = carried.get(key, 0.0) + watch.base.get(key, 0.0) + value
-        while len(self._carried) > REMEMBERED:
-            del self._carried[next(iter(self._carried))]
+        """Watch no longer, but keep what was counted; scrapes in other threads may do the same."""
+        with self._leaving:
+            if watch.gone:
+                return
+            ear = watch.ear()
+            if ear is not None:
+                ear.users -= 1
+                if not ear.users:
+                    ear.leave()
+                    self._ears.pop(ear.at, None)
+            carried = self._carried.get(watch.source, {}).copy()
+            for key, value in watch.seen.items():
+                carried[key] = carried.get(key, 0.0) + watch.base.get(key, 0.0) + value
+            # Whole together: who scrapes meanwhile adds either what the component says or this.
+            self._carried[watch.source] = carried
+            watch.gone = True
+            self._watches.remove(watch)
+            self._carried.move_to_end(watch.source)
+            while len(self._carried) > REMEMBERED:
+                self._carried.popitem(last=False)
 
     def _forget_the_dead(self) -> None:
-        for watch in [each for each in self._watches if each.get() is None]:
-            self._leave(watch)
-            if not watch.read:
-                log.warning(
-                    "%s %r was watched, and gone before anybody looked: hold it somewhere, or "
-                    "watch it with keep=True",
-                    *watch.source,
-                )
+        for watch in list(self._watches):
+            if watch.get() is None:
+                self._leave(watch)
+                if not watch.read:
+                    log.warning(
+                        "%s %r was watched, and gone before anybody looked: hold it somewhere, or "
+                        "watch it with keep=True",
+                        *watch.source,
+                    )
 
     def families(self) -> Iterator[Family | None]:
         """Read every component, then give the families; None where others may have a turn."""
@@ -288,7 +300,7 @@ class Watched:
 
     def __len__(self) -> int:
         """Return how many components are there."""
-        return sum(watch.get() is not None for watch in self._watches)
+        return sum(watch.get() is not None for watch in list(self._watches))
 
 
 class _Number(NamedTuple):

@@ -1,6 +1,8 @@
 """Numbers of components, as Prometheus reads them."""
 
 import gc
+import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -8,7 +10,16 @@ import pytest
 
 from mobius_infra.breaker import CircuitBreaker
 from mobius_infra.cache import Cache
-from mobius_infra.core import Component, Event, Events, Stats, counter, gauge, state
+from mobius_infra.core import (
+    Component,
+    ConfigurationError,
+    Event,
+    Events,
+    Stats,
+    counter,
+    gauge,
+    state,
+)
 from mobius_infra.metrics import MetricsCollector
 from mobius_infra.testing import ManualClock
 from tests.metrics.reading import OPEN_METRICS, read
@@ -341,6 +352,47 @@ def test_a_label_that_the_collector_has_itself_is_exported_by_another_name() -> 
     found = read(collector)
     assert found["mobius_house_rooms", "exported_name=attic", "name=h"] == 2
     assert found["mobius_house_sizes", "a_b=s", "name=h"] == 4
+
+
+def test_scrapes_and_rebuilds_in_threads_lose_nothing() -> None:
+    """prometheus-client's own HTTP server scrapes in threads."""
+    collector, errors, seen = MetricsCollector(), list[Exception](), list[float]()
+    done = threading.Event()
+
+    def scrape() -> None:
+        try:
+            while not done.is_set():
+                collector.collect()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=scrape) for _ in range(3)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for each in threads:
+            each.start()
+        pump = Pump()
+        collector.watch(pump)
+        for _ in range(60):
+            pump.pumped = 1
+            seen.append(read(collector).get(PUMPED, -1))
+            old, pump = pump, Pump()
+            collector.watch(pump)
+            del old
+    finally:
+        done.set()
+        sys.setswitchinterval(before)
+        for each in threads:
+            each.join()
+    assert errors == []
+    assert seen == list(range(1, 61))
+
+
+def test_python_without_its_global_lock_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    with pytest.raises(ConfigurationError, match="free-threaded"):
+        MetricsCollector()
 
 
 def test_its_own_numbers() -> None:

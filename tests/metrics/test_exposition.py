@@ -248,6 +248,18 @@ class TestForeignCollectors:
             "source=two",
         }  # fmt: skip
 
+    def test_one_that_counts_nan_is_left_out(self) -> None:
+        metrics = MetricsCollector()
+        bad = prometheus_client.Counter("bad", "doc", registry=metrics.registry)
+        bad.inc(math.nan)
+        prometheus_client.Gauge("level", "doc", registry=metrics.registry).set(math.nan)
+        prometheus_client.Histogram("h", "doc", registry=metrics.registry).observe(math.nan)
+        found = read(metrics, OPEN_METRICS)
+        assert ("bad_total",) not in found
+        assert math.isnan(found["level",])
+        failed = {at[1] for at in found if at[0] == "mobius_scrape_failures_total"}
+        assert failed == {"source=bad", "source=h"}
+
     def test_what_can_not_be_written_is_left_out(self) -> None:
         metrics = MetricsCollector()
         odd = gauge_family("odd")
