@@ -6,7 +6,7 @@ from itertools import count
 from typing import Generic, NamedTuple, TypeVar
 
 from mobius_infra.core import ConfigurationError
-from mobius_infra.metrics._family import Family, Kind, Labels, Series
+from mobius_infra.metrics._family import SLICE, Family, Kind, Labels, Series
 from mobius_infra.metrics._heavy import Heavy, HeavyHitters
 from mobius_infra.metrics._instruments import Instrument
 from mobius_infra.metrics._names import label_value
@@ -18,9 +18,6 @@ OTHER = "other"
 
 Key = tuple[str, ...]
 Failed = Callable[[str, Exception], None]
-
-_SLICE = 200
-"""Series read, and then written, in one go: about a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +78,8 @@ class Labelled(Generic[C]):
     """
 
     __slots__ = (
-        "_children",
-        "_extra",
-        "_heavy",
-        "_make",
-        "_names",
-        "_on_overflow",
-        "_refused_before",
-        "_room",
-        "_tickets",
-        "declaration",
-        "overflowed",
+        "_children", "_heavy", "_make", "_names", "_on_overflow", "_refused_before", "_room",
+        "_tickets", "declaration", "overflowed",
     )  # fmt: skip
 
     def __init__(
@@ -101,7 +89,6 @@ class Labelled(Generic[C]):
         self.overflowed = 0
         self._refused_before = 0  # by series that were removed
         self._names = declaration.labels
-        self._extra = declaration.extra
         self._make = make
         self._on_overflow = on_overflow
         self._children: dict[Key, C] = {}
@@ -156,7 +143,7 @@ class Labelled(Generic[C]):
         return self._overflow(key)
 
     def _child(self, key: Key) -> C:
-        labels = (*zip(self._names, key, strict=True), *self._extra)
+        labels = (*zip(self._names, key, strict=True), *self.declaration.extra)
         # Whole in all threads: all get the child that came first.
         return self._children.setdefault(key, self._make(labels))
 
@@ -187,6 +174,8 @@ class Labelled(Generic[C]):
     @property
     def refused(self) -> int:
         """Observations that it could not take."""
+        if self.declaration.kind not in ("histogram", "summary"):
+            return 0
         return self._refused_before + sum(getattr(each, "refused", 0) for each in self.series())
 
     def families(self, failed: Failed) -> Iterator[Family]:
@@ -197,7 +186,7 @@ class Labelled(Generic[C]):
         """
         declared = self.declaration
         children = self.series()
-        step = max(_SLICE // declared.size, 1) if declared.kind != "summary" else 10
+        step = max(SLICE // declared.size, 1) if declared.kind != "summary" else 10
         for start in range(0, max(len(children), 1), step):  # one that has no series is given too
             read = (self._series(child, failed) for child in children[start : start + step])
             series = tuple(each for each in read if each is not None)

@@ -227,5 +227,6 @@ def _is_async(func: Function) -> bool:
 
 
 def _name_of(func: Function) -> str:
-    name: str = getattr(func, "__qualname__", type(func).__qualname__)
-    return name.replace("<locals>.", "")
+    """Return what a function is called in the label: functions of two modules are two."""
+    name = getattr(func, "__qualname__", type(func).__qualname__).replace("<locals>.", "")
+    return f"{func.__module__}.{name}"

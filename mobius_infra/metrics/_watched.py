@@ -12,7 +12,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from mobius_infra.core import Component, Event, Events, Sample, require, samples
-from mobius_infra.metrics._family import Family, Kind, Labels, Series, as_float
+from mobius_infra.metrics._family import SLICE, Family, Kind, Labels, Series, as_float
 from mobius_infra.metrics._names import clean, label_value, legal
 
 log = logging.getLogger("mobius_infra")
@@ -202,7 +202,10 @@ class Watched:
                     )
 
     def families(self) -> Iterator[Family | None]:
-        """Read every component, then give the families; None where others may have a turn."""
+        """Read every component, then give the families, some series at a time.
+
+        Gives None where others may have a turn.
+        """
         self._forget_the_dead()
         found: list[tuple[_Watch, list[_Number]]] = []
         broken: set[Source] = set()
@@ -222,9 +225,11 @@ class Watched:
         for watch, numbers in found:
             if not watch.gone and watch.source not in broken:
                 self._merge(watch, numbers, table)
+            yield None
         for name, rows in table.items():
-            series = tuple(Series(labels, value) for labels, value in rows.values.items())
-            yield Family(name, rows.kind, rows.doc, series)
+            series = [Series(labels, value) for labels, value in rows.values.items()]
+            for start in range(0, len(series), SLICE):
+                yield Family(name, rows.kind, rows.doc, tuple(series[start : start + SLICE]))
 
     def _numbers(self, watch: _Watch, component: Component) -> "list[_Number]":
         """Read one component; all of it, or it raises."""

@@ -115,6 +115,7 @@ def everything(metrics: MetricsCollector) -> Pump:
         levels.labels(repr(value)[:20]).set(value)
     metrics.info("build", "Build").set(version="1")
     pump = Pump()
+    pump.valves = {f"v{number}": number for number in range(450)}
     metrics.watch(pump)
     return pump
 
@@ -129,7 +130,7 @@ async def test_in_slices_it_is_the_same_text(accept: str | None) -> None:
     # All of it is what prometheus-client itself would write of it, line by line.
     write, _ = prometheus_client.exposition.choose_encoder(accept or "")
     assert sorted(write(metrics.registry).splitlines()) == sorted(body.splitlines())
-    assert body.count(b"# TYPE orders") == 1
+    assert body.count(b"# TYPE orders") == body.count(b"# TYPE mobius_pump_by_valve") == 1
     del pump
 
 

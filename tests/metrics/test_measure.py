@@ -24,7 +24,7 @@ def metrics(manual_clock: ManualClock) -> MetricsCollector:
 
 def took(found: Found, function: str, outcome: str = "ok") -> tuple[float, float]:
     """Return how many calls there were, and how long they took together."""
-    at = f"function={function}", f"outcome={outcome}"
+    at = f"function={__name__}.{function}", f"outcome={outcome}"
     return found["function_seconds_count", *at], found["function_seconds_sum", *at]
 
 
@@ -89,7 +89,7 @@ async def test_a_plain_function_that_returns_a_coroutine_has_that_timed(
     found = read(metrics)
     assert took(found, name) == (1, 0.5)
     assert took(found, name, "error") == (1, 0.5)
-    assert found["function_calls_total", f"function={name}", "outcome=error"] == 1
+    assert found["function_calls_total", f"function={__name__}.{name}", "outcome=error"] == 1
 
 
 async def test_a_plain_function_that_wraps_an_async_one_is_a_plain_function(
@@ -140,8 +140,8 @@ async def test_what_became_of_a_call_is_a_label(
     found = read(metrics, OPEN_METRICS)
     assert took(found, "fetch", outcome)[0] == 1
     assert took(found, "fetch")[0] == 0
-    assert found["function_calls_total", "function=fetch", f"outcome={outcome}"] == 1
-    assert found["function_in_flight", "function=fetch"] == 0
+    assert found["function_calls_total", f"function={__name__}.fetch", f"outcome={outcome}"] == 1
+    assert found["function_in_flight", f"function={__name__}.fetch"] == 0
 
 
 async def test_a_call_that_is_cancelled_or_closed_is_cancelled(metrics: MetricsCollector) -> None:
@@ -152,7 +152,7 @@ async def test_a_call_that_is_cancelled_or_closed_is_cancelled(metrics: MetricsC
     wait = metrics.timed(metrics.counted(metrics.in_flight(plain)))
     task = asyncio.create_task(wait())
     await asyncio.sleep(0)
-    assert read(metrics)["function_in_flight", "function=wait"] == 1
+    assert read(metrics)["function_in_flight", f"function={__name__}.wait"] == 1
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -163,8 +163,8 @@ async def test_a_call_that_is_cancelled_or_closed_is_cancelled(metrics: MetricsC
     never_begun.close()
     found = read(metrics)
     assert took(found, "wait", "cancelled")[0] == 2
-    assert found["function_calls_total", "function=wait", "outcome=cancelled"] == 2
-    assert found["function_in_flight", "function=wait"] == 0
+    assert found["function_calls_total", f"function={__name__}.wait", "outcome=cancelled"] == 2
+    assert found["function_in_flight", f"function={__name__}.wait"] == 0
 
 
 async def test_wrong_arguments_raise_what_they_would_and_leave_nothing_in_flight(
@@ -196,7 +196,7 @@ async def test_calls_are_counted_by_their_arguments(metrics: MetricsCollector) -
     await place(Order("book"))
     await place(Order("a:b%"), region="us")
     await place(order=Order("book"), x=1)
-    at = "function=test_calls_are_counted_by_their_arguments.place"
+    at = f"function={__name__}.test_calls_are_counted_by_their_arguments.place"
     found = read(metrics, OPEN_METRICS)
     assert found["orders_total", at, "order_kind=book", "outcome=ok", "region=eu"] == 2
     assert found["orders_total", at, "order_kind=a:b%", "outcome=ok", "region=us"] == 1
@@ -211,7 +211,7 @@ async def test_what_a_call_is_counted_by_may_be_a_function_that_may_fail(
 
     for n in (1, 2, 3, "x", "y"):
         assert take(n) == n
-    at = "function=test_what_a_call_is_counted_by_may_be_a_function_that_may_fail.take"
+    at = f"function={__name__}.test_what_a_call_is_counted_by_may_be_a_function_that_may_fail.take"
     found = read(metrics)
     assert found["numbers_total", at, "n=2", "outcome=ok", "parity=even"] == 1
     assert found["numbers_total", at, "n=x", "outcome=ok", "parity=unknown"] == 1
@@ -325,5 +325,5 @@ async def test_nothing_is_left_behind(metrics: MetricsCollector) -> None:
         gc.collect()
     found = read(metrics)
     name = "test_nothing_is_left_behind.fetch"
-    assert found["function_in_flight", f"function={name}"] == 0
+    assert found["function_in_flight", f"function={__name__}.{name}"] == 0
     assert took(found, name)[0] == 50
