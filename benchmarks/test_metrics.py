@@ -172,6 +172,8 @@ def test_how_long_a_scrape_holds_up_the_event_loop(
     counter = metrics.counter("c", "c", labels=["kind", "at"])
     seconds = metrics.histogram("s", "s", labels=["kind"])
     sizes = metrics.summary("z", "z", labels=["kind"])
+    caches = [Cache(f"c{number}") for number in range(SERIES // 40)]
+    metrics.watch(*caches)
     for number in range(SERIES // 2):
         counter.labels(str(number), "x").inc()
         seconds.labels(str(number % (SERIES // 40))).observe(number / 100)
