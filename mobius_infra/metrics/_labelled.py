@@ -202,11 +202,11 @@ class Labelled(Generic[C]):
 
     def series(self) -> list[C]:
         """Return those that there are."""
-        return list(self._children.copy().values())
+        return list(self._children.values())  # in one go, whatever other threads do
 
     def cardinality(self) -> Cardinality:
         """Return how many series it has, and what made them so many."""
-        keys = list(self._children.copy())
+        keys = list(self._children)
         kept = {name: len({key[at] for key in keys}) for at, name in enumerate(self._names)}
         return Cardinality(
             self.name,

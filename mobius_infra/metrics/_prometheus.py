@@ -1,6 +1,7 @@
 """The one module that imports prometheus-client: its registry, its formats, its writers."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
@@ -17,6 +18,8 @@ from mobius_infra.metrics._family import Buckets, Exemplar, Family, Kind, Quanti
 from mobius_infra.metrics._names import clean, series_names
 
 __all__ = ["CollectorRegistry", "Encoded", "Metric", "Registry", "encode"]
+
+_CONTENT_TYPE = re.compile(r"[a-z/-]+; version=[0-9.]+; charset=utf-8(; escaping=[a-z0-9-]+)?")
 
 Failed = Callable[[str, Exception], None]
 Encoded = Iterator[bytes]
@@ -196,9 +199,18 @@ def encode(
     Returns:
         The content type, and the parts of the body.
     """
-    write, content_type = choose_encoder(accept or "")
+    write, content_type = _negotiate(accept or "")
     end = b"# EOF\n" if "openmetrics" in content_type else b""
     return content_type, _encoded(pieces, write, failed, end)
+
+
+def _negotiate(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    try:
+        write, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is none
+        return choose_encoder("")
+    # The version comes from the header: what is said back is only what can stand there.
+    return (write, content_type) if _CONTENT_TYPE.fullmatch(content_type) else choose_encoder("")
 
 
 def _encoded(

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -99,6 +100,37 @@ def test_content_types_are_those_that_were_asked_for() -> None:
         ),
     }
     assert {accept: metrics.render(accept)[0] for accept in wanted} == wanted
+
+
+@pytest.mark.parametrize("version", ["x", "1.x", "2.<b>", "", "1.0.0 ", "=", "9" * 5000, "1.\xa0"])
+def test_a_header_that_makes_no_sense_gets_what_can_be_read(version: str) -> None:
+    for kind in ("application/openmetrics-text", "text/plain"):
+        found, body = MetricsCollector().render(f"{kind}; version={version}")
+        assert re.fullmatch(r"[a-z/-]+; version=[01]\.0\.[04]; charset=utf-8.*", found)
+        assert "<" not in found
+        samples_of(body, found)
+
+
+@given(
+    st.lists(st.floats(-1e100, 1e100), min_size=1, max_size=9, unique=True),
+    st.lists(st.floats(0, 1), max_size=5, unique=True),
+)
+@settings(max_examples=60, deadline=None)
+@example(bounds=[-0.0, 5e-324, 1e-5, 1e6, 1e16, 123456789.0], quantiles=[0.0, 1e-7, 5e-324, 1.0])
+def test_bounds_and_quantiles_are_written_as_readers_want_them(
+    bounds: list[float], quantiles: list[float]
+) -> None:
+    metrics = MetricsCollector()
+    sizes = metrics.histogram("sizes", "doc", buckets=sorted(bounds))
+    told = metrics.summary("told", "doc", quantiles=quantiles)
+    sizes.observe(1)
+    told.observe(1)
+    for accept in ACCEPTS:
+        found = read(metrics, accept)
+        written = [at[1].removeprefix("le=") for at in found if at[0] == "sizes_bucket"]
+        assert sorted(map(float, written)) == [*sorted(bounds), math.inf]
+        told_ = [at[1].removeprefix("quantile=") for at in found if at[0] == "told"]
+        assert sorted(map(float, told_)) == sorted(quantiles)
 
 
 def everything(metrics: MetricsCollector) -> Pump:
