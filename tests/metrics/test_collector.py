@@ -120,6 +120,19 @@ def test_events_that_several_components_push_from_one_place_are_counted_once() -
     assert len(events) == 0
 
 
+def test_who_is_watched_again_is_heard_again() -> None:
+    collector, pump = MetricsCollector(), Pump()
+    gc.disable()  # it would remove what is left of the first time
+    try:
+        for _ in range(3):
+            collector.watch(pump)
+            pump.events.emit(Event(source="p", at=0.0))
+            collector.unwatch(pump)
+    finally:
+        gc.enable()
+    assert read(collector)["mobius_events_total", "event=Event", "source=p"] == 3
+
+
 class TestCountersNeverRunBackwards:
     def test_when_a_component_is_rebuilt(self) -> None:
         collector, old = MetricsCollector(), Pump()
