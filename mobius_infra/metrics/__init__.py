@@ -1,37 +1,135 @@
 """Numbers of every component, for Prometheus and for people."""
 
-from mobius_infra.metrics._active_users import ActiveUsers, ActiveUsersStats
-from mobius_infra.metrics._anomaly import Anomaly, anomalies, robust_scores
-from mobius_infra.metrics._cells import Cell, Resolution
-from mobius_infra.metrics._change import ChangePoint, Cusum, change_points
-from mobius_infra.metrics._collector import MetricsCollector
-from mobius_infra.metrics._distinct import Distinct
-from mobius_infra.metrics._event_loop import EventLoop, EventLoopStats
-from mobius_infra.metrics._features import FeatureUse, FeatureUseStats, TooManyFeatures
-from mobius_infra.metrics._funnel import Funnel, FunnelStats
-from mobius_infra.metrics._garbage import GarbageCollector, GarbageCollectorStats
-from mobius_infra.metrics._history import History, HistoryNotSaved, HistoryStats
-from mobius_infra.metrics._machine import Machine, MachineStats
-from mobius_infra.metrics._moments import Moments, Window
-from mobius_infra.metrics._process import Process, ProcessStats
-from mobius_infra.metrics._rates import Rates
-from mobius_infra.metrics._season import Expected, Forecast, forecast
-from mobius_infra.metrics._series import NotEnoughData, Point
-from mobius_infra.metrics._sketch import Sketch
-from mobius_infra.metrics._sparkline import sparkline
-from mobius_infra.metrics._trend import TimeLeft, Trend, time_left, trend
+from mobius_infra.metrics._active_users import (
+    ActiveUsers,
+    ActiveUsersStats,
+)
+from mobius_infra.metrics._anomaly import (
+    Anomaly,
+    anomalies,
+    robust_scores,
+)
+from mobius_infra.metrics._cells import (
+    Cell,
+    Resolution,
+)
+from mobius_infra.metrics._change import (
+    ChangePoint,
+    Cusum,
+    change_points,
+)
+from mobius_infra.metrics._collector import (
+    MetricsCollector,
+)
+from mobius_infra.metrics._config import (
+    MetricConfig,
+    MetricsConfig,
+)
+from mobius_infra.metrics._distinct import (
+    Distinct,
+)
+from mobius_infra.metrics._event_loop import (
+    EventLoop,
+    EventLoopStats,
+)
+from mobius_infra.metrics._family import (
+    Buckets,
+    Exemplar,
+    Family,
+    Quantiles,
+    Series,
+)
+from mobius_infra.metrics._features import (
+    FeatureUse,
+    FeatureUseStats,
+    TooManyFeatures,
+)
+from mobius_infra.metrics._funnel import (
+    Funnel,
+    FunnelStats,
+)
+from mobius_infra.metrics._garbage import (
+    GarbageCollector,
+    GarbageCollectorStats,
+)
+from mobius_infra.metrics._heavy import (
+    Heavy,
+    HeavyHitters,
+)
+from mobius_infra.metrics._history import (
+    History,
+    HistoryNotSaved,
+    HistoryStats,
+)
+from mobius_infra.metrics._instruments import (
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    Summary,
+)
+from mobius_infra.metrics._labelled import (
+    Cardinality,
+    Labelled,
+)
+from mobius_infra.metrics._machine import (
+    Machine,
+    MachineStats,
+)
+from mobius_infra.metrics._moments import (
+    Moments,
+    Window,
+)
+from mobius_infra.metrics._process import (
+    Process,
+    ProcessStats,
+)
+from mobius_infra.metrics._rates import (
+    Rates,
+)
+from mobius_infra.metrics._reports import (
+    CardinalityExceeded,
+    MetricsStats,
+)
+from mobius_infra.metrics._season import (
+    Expected,
+    Forecast,
+    forecast,
+)
+from mobius_infra.metrics._series import (
+    NotEnoughData,
+    Point,
+)
+from mobius_infra.metrics._sketch import (
+    Sketch,
+)
+from mobius_infra.metrics._sparkline import (
+    sparkline,
+)
+from mobius_infra.metrics._trend import (
+    TimeLeft,
+    Trend,
+    time_left,
+    trend,
+)
 
 __all__ = [
     "ActiveUsers",
     "ActiveUsersStats",
     "Anomaly",
+    "Buckets",
+    "Cardinality",
+    "CardinalityExceeded",
     "Cell",
     "ChangePoint",
+    "Counter",
     "Cusum",
     "Distinct",
     "EventLoop",
     "EventLoopStats",
+    "Exemplar",
     "Expected",
+    "Family",
     "FeatureUse",
     "FeatureUseStats",
     "Forecast",
@@ -39,20 +137,32 @@ __all__ = [
     "FunnelStats",
     "GarbageCollector",
     "GarbageCollectorStats",
+    "Gauge",
+    "Heavy",
+    "HeavyHitters",
+    "Histogram",
     "History",
     "HistoryNotSaved",
     "HistoryStats",
+    "Info",
+    "Labelled",
     "Machine",
     "MachineStats",
+    "MetricConfig",
     "MetricsCollector",
+    "MetricsConfig",
+    "MetricsStats",
     "Moments",
     "NotEnoughData",
     "Point",
     "Process",
     "ProcessStats",
+    "Quantiles",
     "Rates",
     "Resolution",
+    "Series",
     "Sketch",
+    "Summary",
     "TimeLeft",
     "TooManyFeatures",
     "Trend",
