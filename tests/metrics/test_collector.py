@@ -189,6 +189,23 @@ class TestCountersNeverRunBackwards:
         one.error = None
         assert read(collector)[PUMPED] == 8
 
+    @pytest.mark.parametrize("dies", [True, False])
+    def test_when_one_goes_in_the_middle_of_a_scrape(self, dies: bool) -> None:
+        collector, first, old, new = MetricsCollector(), Pump("first"), Pump(), Pump()
+        old.pumped, new.pumped = 5, 1
+        collector.watch(first, old, new)
+        assert read(collector)[PUMPED] == 6
+        scrape = collector._watched.families()
+        next(scrape)  # the first has been read
+        if dies:
+            del old
+        else:
+            next(scrape)  # and the old one too
+            collector.unwatch(old)
+        found = [family for family in scrape if family and family.name == "mobius_pump_pumped"]
+        (family,) = found
+        assert {dict(each.labels)["name"]: each.value for each in family.series}["p"] == 6
+
     async def test_when_scrapes_overlap(self, manual_clock: ManualClock) -> None:
         """What an older scrape read is not taken for a component that started over."""
         collector = MetricsCollector(clock=manual_clock)
