@@ -9,6 +9,7 @@ from mobius_infra.metrics._family import Buckets, Exemplar, Family, Quantiles, S
 from mobius_infra.metrics._heavy import Heavy, HeavyHitters
 from mobius_infra.metrics._history import History, HistoryNotSaved, HistoryStats
 from mobius_infra.metrics._instruments import Counter, Gauge, Histogram, Info, Summary
+from mobius_infra.metrics._json import Snapshot, from_json, json_schema, to_json
 from mobius_infra.metrics._labelled import Cardinality, Labelled
 from mobius_infra.metrics._moments import Moments, Window
 from mobius_infra.metrics._rates import Rates
@@ -53,6 +54,7 @@ __all__ = [
     "Resolution",
     "Series",
     "Sketch",
+    "Snapshot",
     "Summary",
     "TimeLeft",
     "Trend",
@@ -60,8 +62,11 @@ __all__ = [
     "anomalies",
     "change_points",
     "forecast",
+    "from_json",
+    "json_schema",
     "robust_scores",
     "sparkline",
     "time_left",
+    "to_json",
     "trend",
 ]
