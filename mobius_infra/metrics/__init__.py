@@ -19,6 +19,7 @@ from mobius_infra.metrics._series import NotEnoughData, Point
 from mobius_infra.metrics._sketch import Sketch
 from mobius_infra.metrics._sparkline import sparkline
 from mobius_infra.metrics._trend import TimeLeft, Trend, time_left, trend
+from mobius_infra.metrics._workers import Workers, WorkersStats
 
 __all__ = [
     "Anomaly",
@@ -59,6 +60,8 @@ __all__ = [
     "TimeLeft",
     "Trend",
     "Window",
+    "Workers",
+    "WorkersStats",
     "anomalies",
     "change_points",
     "forecast",

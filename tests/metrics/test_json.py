@@ -18,6 +18,7 @@ from mobius_infra.metrics._json import read_family, write_family
 from tests.metrics.families import EVERY_KIND, counter, families, gauge, summary
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "metrics-v1.schema.json"
+TWO = pytest.approx(2, rel=0.01)
 SCHEMA = jsonschema.Draft202012Validator(json.loads(PUBLISHED.read_text()))
 
 
@@ -41,7 +42,6 @@ def test_what_is_written_is_read_again(found: list[Family], at: float) -> None:
 
 def test_the_form_is_the_one_that_is_documented() -> None:
     document = json.loads(to_json(EVERY_KIND, at=1_700_000_000.5))
-    two = pytest.approx(2, rel=0.01)
     assert (document["version"], document["at"]) == (1, 1_700_000_000.5)
     assert {family["name"]: family["series"] for family in document["families"]} == {
         "orders": [{"labels": {"kind": "market"}, "value": 3}],
@@ -66,8 +66,8 @@ def test_the_form_is_the_one_that_is_documented() -> None:
                 "count": 3,
                 "sum": 6.0,
                 "quantiles": [
-                    [0.5, pytest.approx(2, rel=0.01)],
-                    [0.99, pytest.approx(2, rel=0.01)],
+                    [0.5, TWO],
+                    [0.99, TWO],
                 ],
             }
         ],

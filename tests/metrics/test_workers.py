@@ -1,0 +1,453 @@
+"""Several processes answer one scrape, however each of them ends."""
+
+import asyncio
+import errno
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from mobius_infra.core import ConfigurationError
+from mobius_infra.metrics import Workers, WorkersStats, _slots
+from mobius_infra.metrics._family import Buckets, Family, Labels, Quantiles
+from mobius_infra.metrics._slots import Slot
+from mobius_infra.testing import ManualClock
+from tests.metrics.families import counter, gauge
+from tests.metrics.worker import Numbers
+
+ROOT = Path(__file__).parents[2]
+AGE = "mobius_workers_age_seconds"
+
+
+class Worker:
+    """A process of `tests/metrics/worker.py`."""
+
+    def __init__(self, directory: Path) -> None:
+        command = [sys.executable, "-m", "tests.metrics.worker", str(directory)]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    @property
+    def slot(self) -> int:
+        """Its slot; to be read once, first."""
+        return int(self.read())
+
+    def read(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def send(self, command: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+
+    def tell(self, command: str) -> str:
+        self.send(command)
+        return self.read()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+Start = Callable[[], Worker]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def begin() -> Worker:
+            worker = Worker(tmp_path)
+            stack.callback(worker.close)
+            return worker
+
+        yield begin
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def look(directory: Path) -> dict[str, dict[Labels, object]]:
+    """What a reader sees: values by family and labels."""
+    families = await Workers(directory).collect()
+    seen: dict[str, dict[Labels, object]] = defaultdict(dict)
+    for family in families:
+        seen[family.name] = {series.labels: series.value for series in family.series}
+    return seen
+
+
+def worker(number: int) -> Labels:
+    return (("worker", str(number)),)
+
+
+async def test_workers_answer_as_one_and_what_one_counted_outlives_it(
+    tmp_path: Path, start: Start
+) -> None:
+    one, other = start(), start()
+    assert {one.slot, other.slot} == {0, 1}
+    for each, number in ((one, 3), (other, 4)):
+        assert each.tell(f"add {number}") == each.tell("write") == "done"
+    seen = await look(tmp_path)
+    assert seen["orders"] == {(): 7}
+    assert sorted(seen["waiting"].values()) == [3, 4]  # type: ignore[type-var]
+    assert seen["waiting"].keys() == {worker(0), worker(1)} == seen[AGE].keys()
+    assert seen["build"] == {(("version", "1"),): 1}
+
+    one.tell("add 100")
+    one.kill()
+    seen = await look(tmp_path)
+    # What was added after the last snapshot is lost: that is the bound.
+    assert seen["orders"] == {(): 7}
+    assert list(seen["waiting"].values()) == [4]
+    assert len(seen[AGE]) == 1
+    assert seen["took_seconds"] == {(): Buckets((1.0, 2.0, math.inf), (7, 0, 0), 7.0)}
+    size = seen["size_bytes"][()]
+    assert isinstance(size, Quantiles)
+    assert (size.count, size.total) == (7, 7.0)
+    assert dict(size.values)[0.5] == pytest.approx(1, rel=0.01)
+
+    assert other.tell("end") == ""
+    seen = await look(tmp_path)
+    assert seen["orders"] == {(): 7}
+    assert seen["waiting"] == seen[AGE] == seen["build"] == {}
+
+
+async def test_an_orderly_end_loses_nothing(tmp_path: Path, start: Start) -> None:
+    workers = [start() for _ in range(3)]
+    for each in workers:
+        each.read()
+        each.send("add 1000")
+        each.send("add 1")
+        each.send("end")
+    for each in workers:
+        assert each.process.wait(30) == 0
+    assert (await look(tmp_path))["orders"] == {(): 3003}
+
+
+async def test_a_worker_killed_in_mid_write_leaves_the_file_before(
+    tmp_path: Path, start: Start
+) -> None:
+    one = start()
+    one.read()
+    one.tell("add 5")
+    one.tell("write")
+    one.tell("add 5")
+    assert one.tell("die") == ""
+    assert one.process.wait(30) == -signal.SIGKILL
+    assert (tmp_path / "0.new").stat().st_size > 0
+    assert (await look(tmp_path))["orders"] == {(): 5}
+
+    successor = start()
+    assert successor.slot == 0
+    successor.tell("add 1")
+    successor.tell("write")
+    seen = await look(tmp_path)
+    assert (seen["orders"], seen["waiting"]) == ({(): 6}, {worker(0): 1})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.json", "0.lock", "lock"]
+
+
+async def test_killed_at_any_moment_nothing_that_was_written_is_lost(
+    tmp_path: Path, start: Start
+) -> None:
+    reader, written, last = Workers(tmp_path), 0, 0
+    for round_ in range(4):
+        one = start()
+        assert one.slot == 0
+        one.send("always")
+        for _ in range(20 + 7 * round_):
+            said = int(one.read())
+            [found] = [each for each in await reader.collect() if each.name == "orders"]
+            now = found.series[0].value
+            assert isinstance(now, int)
+            assert now >= max(last, written + said)
+            last = now
+        one.kill()
+        assert one.process.stdout is not None
+        rest = one.process.stdout.read().split()
+        written += int(rest[-1]) if rest else said
+        # It may have been killed after it had written, before it could say so.
+        seen = (await look(tmp_path))["orders"][()]
+        assert seen in (written, written + 1)
+        last = written = int(seen)
+    assert reader.stats().failures == {"write": 0, "read": 0}
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+async def test_a_fork_that_outlives_its_worker_does_not_keep_it_alive(
+    tmp_path: Path, start: Start
+) -> None:
+    one = start()
+    one.read()
+    one.tell("add 5")
+    one.tell("write")
+    child = int(one.tell("fork"))
+    try:
+        one.kill()
+        assert (await look(tmp_path))["waiting"] == {}
+        assert start().slot == 0
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+async def test_a_fork_made_while_a_lock_was_held_does_not_keep_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A descriptor that a fork inherits is one that was duplicated."""
+    opened, forked = _slots._open, list[int]()
+
+    def open_and_fork(path: Path) -> int:
+        found = opened(path)
+        forked.append(os.dup(found))
+        return found
+
+    async with Workers(tmp_path, Numbers()):
+        pass
+    monkeypatch.setattr(_slots, "_open", open_and_fork)
+    try:
+        for _ in range(2):
+            async with asyncio.timeout(10), Workers(tmp_path, Numbers()) as workers:
+                assert repr(workers).endswith("slot=0)")
+                await look(tmp_path)
+    finally:
+        for each in forked:
+            os.close(each)
+
+
+async def test_who_lives_is_not_asked_by_process_id(tmp_path: Path) -> None:
+    """All of these have the id of this process, which lives."""
+    one, other = Workers(tmp_path, Numbers()), Workers(tmp_path, Numbers())
+    async with one:
+        async with other:
+            assert (await look(tmp_path))["waiting"].keys() == set()
+            await one.write()
+            await other.write()
+            assert (await look(tmp_path))["waiting"].keys() == {worker(0), worker(1)}
+        assert (await look(tmp_path))["waiting"].keys() == {worker(0)}
+        assert (repr(one), repr(other)) == (
+            f"Workers({str(tmp_path)!r}, slot=0)",
+            f"Workers({str(tmp_path)!r}, slot=None)",
+        )
+
+
+async def test_many_generations_make_no_more_files_than_workers_at_once(tmp_path: Path) -> None:
+    for _ in range(6):
+        one, other = Numbers(), Numbers()
+        async with Workers(tmp_path, one), Workers(tmp_path, other):
+            one.added, other.added = 2, 1
+    assert len(list(tmp_path.iterdir())) == 5  # two files, two locks, and the one of all
+    assert (await look(tmp_path))["orders"] == {(): 18}
+
+
+async def test_series_of_the_dead_are_bounded(tmp_path: Path) -> None:
+    class Users(Numbers):
+        def collect(self) -> list[Family]:
+            return [counter(1, (("user", str(self.added)),))]
+
+    users = Users()
+    for _ in range(12):
+        async with Workers(tmp_path, users, max_series=3):
+            users.added += 1
+    orders = (await look(tmp_path))["orders"]
+    assert len(orders) == 4
+    assert sum(orders.values()) == 12  # type: ignore[arg-type]
+    assert orders[(("user", "other"),)] == 9
+
+
+async def test_the_gauges_of_the_dead_are_not_taken_for_their_successors(tmp_path: Path) -> None:
+    async with Workers(tmp_path, Numbers()):
+        pass
+    async with Workers(tmp_path, Numbers()):
+        assert (await look(tmp_path))["waiting"] == {}
+
+
+async def test_who_is_scraped_tells_its_own_numbers_of_the_moment(tmp_path: Path) -> None:
+    one, other = Numbers(), Numbers()
+    one.added = 5
+    async with Workers(tmp_path, one):
+        pass
+    async with Workers(tmp_path, one) as scraped, Workers(tmp_path, other) as second:
+        other.added = 2
+        await second.write()
+        other.added = one.added = 50
+        found = {family.name: family for family in await scraped.collect()}
+        assert found["orders"] == counter(50 + 2 + 5)
+        assert [series.value for series in found["waiting"].series] == [50, 2]
+        assert scraped.stats().alive == 2
+
+
+async def test_snapshots_are_written_at_each_interval(
+    tmp_path: Path, manual_clock: ManualClock
+) -> None:
+    numbers = Numbers()
+    async with Workers(tmp_path, numbers, interval=5, clock=manual_clock) as workers:
+        for at in (1, 2):
+            numbers.added = at
+            await manual_clock.advance(5)
+            await workers.collect()  # comes after the snapshot, in the same thread
+            assert (await look(tmp_path))["orders"] == {(): at}
+            await asyncio.sleep(0)
+            assert workers.stats().written == at
+    [family] = [each for each in await Workers(tmp_path).collect() if each.name == "orders"]
+    assert family == counter(2)
+
+
+async def test_the_age_of_a_snapshot_is_told(tmp_path: Path, manual_clock: ManualClock) -> None:
+    def workers() -> Workers:
+        return Workers(tmp_path, Numbers(), interval=3600, clock=manual_clock)
+
+    async with workers() as scraped, workers():
+        manual_clock.tick(7)
+        [age] = [each for each in await scraped.collect() if each.name == AGE]
+        assert [series.value for series in age.series] == [0, 7]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data[: data[:-1].rindex(b"\n") + 1],
+        lambda data: data.replace(b'"version":1', b'"version":2'),
+        lambda data: b"\0" * len(data),
+    ],
+    ids=["empty", "torn", "short", "another version", "zeros"],
+)
+async def test_a_damaged_file_is_left_out_counted_and_healed(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    one, other = Numbers(), Numbers()
+    one.added = other.added = 1
+    async with Workers(tmp_path, one) as scraped, Workers(tmp_path, other) as second:
+        await second.write()
+        path = tmp_path / "1.json"
+        path.write_bytes(damage(path.read_bytes()))
+        assert counter(1) in await scraped.collect()
+        assert scraped.stats().failures == {"write": 0, "read": 1}
+        await second.write()
+        assert counter(2) in await scraped.collect()
+
+
+async def test_a_damaged_file_does_not_hinder_the_next_worker(tmp_path: Path) -> None:
+    (tmp_path / "0.json").write_bytes(b"\0")
+    numbers = Numbers()
+    async with Workers(tmp_path, numbers):
+        numbers.added = 3
+    assert (await look(tmp_path))["orders"] == {(): 3}
+
+
+async def test_a_snapshot_that_fails_is_counted_and_the_next_one_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = Numbers()
+    async with Workers(tmp_path, numbers) as workers:
+        numbers.added = 1
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", full)
+            await workers.write()
+            patch.setattr(numbers, "collect", lambda: 1 / 0)
+            await workers.write()
+        assert (await look(tmp_path))["orders"] == {}
+        assert workers.stats() == WorkersStats(0, {"write": 2, "read": 0}, 0, 0)
+    assert (await look(tmp_path))["orders"] == {(): 1}
+
+
+async def test_a_directory_that_cannot_be_written_fails_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        async with Workers(tmp_path / "file", Numbers()):
+            pass
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match="No space"):
+            async with Workers(tmp_path, Numbers()):
+                pass
+    async with Workers(tmp_path, Numbers()) as workers:  # the slot was not kept
+        assert repr(workers).endswith("slot=0)")
+
+
+async def test_who_is_cancelled_while_it_takes_a_slot_does_not_keep_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taking, go_on = asyncio.Event(), threading.Event()
+    loop, take = asyncio.get_running_loop(), Slot.take
+
+    def slow(self: Slot, at: float) -> None:
+        loop.call_soon_threadsafe(taking.set)
+        go_on.wait()
+        take(self, at)
+
+    monkeypatch.setattr(Slot, "take", slow)
+    entering = asyncio.create_task(Workers(tmp_path, Numbers()).__aenter__())
+    await taking.wait()
+    entering.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    monkeypatch.setattr(Slot, "take", take)
+    async with Workers(tmp_path, Numbers()) as workers:
+        assert repr(workers).endswith("slot=0)")
+
+
+async def test_a_kind_that_changed_is_left_out_and_counted(tmp_path: Path) -> None:
+    class Newer(Numbers):
+        def collect(self) -> list[Family]:
+            return [gauge(9, name="orders")]
+
+    async with Workers(tmp_path, Newer()) as scraped, Workers(tmp_path, Numbers()) as second:
+        await second.write()
+        found = {family.name: family for family in await scraped.collect()}
+        assert found["orders"].kind == "gauge"
+        assert scraped.stats().clashes == 1
+
+
+async def test_a_directory_that_is_not_there_has_no_numbers(tmp_path: Path) -> None:
+    assert (await look(tmp_path / "none")) == {AGE: {}}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("interval", 0), ("interval", math.nan), ("interval", math.inf), ("max_series", 0),
+     ("max_series", True), ("max_series", 1.5)],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(tmp_path: Path, field: str, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=field):
+        Workers(tmp_path, Numbers(), **{field: value})  # type: ignore[arg-type]
+
+
+async def test_it_is_entered_once_and_with_numbers(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, Numbers())
+    async with workers:
+        with pytest.raises(ConfigurationError, match="entered once"):
+            await workers.__aenter__()
+    async with workers:
+        pass
+    with pytest.raises(ConfigurationError, match="metrics"):
+        await Workers(tmp_path).__aenter__()
+
+
+async def test_a_system_without_such_locks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_slots.sys, "platform", "win32")  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match="flock"):
+        Slot(tmp_path, 1).take(0)
