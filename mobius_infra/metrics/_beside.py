@@ -15,8 +15,8 @@ Step = Callable[[], Awaitable[object]]
 class Source(Protocol):
     """What has families to export: a `MetricsCollector`, or whatever has this one method."""
 
-    def collect(self) -> list[Family]:
-        """Return all families as they are now; called on the event loop."""
+    async def collect_async(self) -> list[Family]:
+        """Return all families as they are now."""
         ...
 
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from mobius_infra.core import ConfigurationError
 from mobius_infra.metrics._family import Buckets, Exemplar, Family, Labels, Quantiles, Series
+from mobius_infra.metrics._names import Claims
+from mobius_infra.metrics._sketch import Sketch
 
 LASTING = ("counter", "histogram", "summary")
 """Kinds that say what happened. It did, whether or not the worker lives that saw it."""
@@ -33,8 +35,8 @@ class Merged(NamedTuple):
 
     Attributes:
         families: in order of appearance.
-        clashes: names of families that were left out in part: another worker uses the name for
-            another kind, as happens while a new version is rolled out.
+        clashes: names of families that were left out, of one worker at least: another uses the
+            name otherwise, as happens while a new version is rolled out.
     """
 
     families: list[Family]
@@ -63,7 +65,12 @@ def merge(parts: Iterable[Part]) -> Merged:
                 else:
                     own = _marked(each, worker) if family.kind == "gauge" else each
                     series.setdefault(_key(own), own)
-    whole = [replace(first, series=tuple(series.values())) for first, series in found.values()]
+    claims, whole = Claims(()), []
+    for name, (first, series) in found.items():
+        if claims.take(name, first.kind, goes_on=False):
+            whole.append(replace(first, series=tuple(series.values())))
+        else:
+            clashes.append(name)
     return Merged(whole, clashes)
 
 
@@ -141,8 +148,9 @@ def _add_quantiles(one: Quantiles, other: Quantiles) -> Quantiles:
     mine, its = one.sketch, other.sketch
     if mine is None or its is None:
         return Quantiles(count, total)
-    both = mine.copy()
+    both = Sketch(mine.relative_error, max_bins=mine.max_bins)
     try:
+        both.merge(mine)
         both.merge(its)
     except ConfigurationError:  # of another relative error: from another version
         return Quantiles(count, total)

@@ -10,6 +10,7 @@ from mobius_infra.core import Clock, Events, Stats, SystemClock, counter, gauge,
 from mobius_infra.metrics._beside import Beside, Source
 from mobius_infra.metrics._family import Family, Series
 from mobius_infra.metrics._merge import Part, merge
+from mobius_infra.metrics._prometheus import encode
 from mobius_infra.metrics._slots import Slot, read_all
 
 log = logging.getLogger("mobius_infra")
@@ -29,7 +30,7 @@ class Workers:
     """Lets whichever worker is scraped answer for all workers of a service.
 
         async with Workers("/run/bot/metrics", metrics) as workers:
-            families = await workers.collect()
+            content_type, body = await workers.render(accept=None)
 
     Enter it in each worker, after the fork. Each writes its numbers to a file of its own at each
     interval, and at the end; hot paths never touch a file. Who is scraped adds the others' files
@@ -78,7 +79,7 @@ class Workers:
         self._beside = Beside(f"metrics {name}", interval, self._clock)
         self._slot: Slot | None = None
         self._written = self._alive = self._clashes = 0
-        self._failures = dict.fromkeys(("write", "read"), 0)
+        self._failures = dict.fromkeys(("write", "read", "render"), 0)
 
     async def collect(self) -> list[Family]:
         """Return the families of all workers as one.
@@ -86,14 +87,23 @@ class Workers:
         A file that can't be read is left out and counted; the numbers are there again when its
         worker writes it anew.
         """
-        slot = self._slot
-        own = self._own()
-        now = self._clock.time()
+        own = [] if self._metrics is None else await self._metrics.collect_async()
+        slot, now = self._slot, self._clock.time()
         return await self._beside.run(lambda: self._merged(slot, own, now))
 
-    def _own(self) -> list[Family]:
-        # On the event loop, where components change: a thread would read them in mid-change.
-        return [] if self._metrics is None else self._metrics.collect()
+    async def render(self, accept: str | None = None) -> tuple[str, bytes]:
+        """Return the content type and body that a scrape with this `Accept` header gets."""
+        families = await self.collect()
+
+        def write() -> tuple[str, bytes]:
+            content_type, parts = encode(families, accept, self._unfit)
+            return content_type, b"".join(parts)
+
+        return await self._beside.run(write)
+
+    def _unfit(self, family: str, error: Exception) -> None:
+        self._failures["render"] += 1
+        log.error("workers %r: %s could not be written", self.name, family, exc_info=error)
 
     def _merged(self, slot: Slot | None, own: list[Family], now: float) -> list[Family]:
         others, unreadable = read_all(self._directory, but=None if slot is None else slot.number)
@@ -116,11 +126,11 @@ class Workers:
 
     async def write(self) -> None:
         """Write a snapshot now. What fails is logged and counted, and tried again next time."""
-        slot = self._slot
-        if slot is None:
+        slot, metrics = self._slot, self._metrics
+        if slot is None or metrics is None:
             return
         try:
-            own, now = self._own(), self._clock.time()
+            own, now = await metrics.collect_async(), self._clock.time()
             await self._beside.run(lambda: slot.write(own, now))
         except Exception:  # of what is collected, too: the next snapshot may be better
             self._failures["write"] += 1

@@ -124,3 +124,9 @@ def test_a_small_bound_is_kept(most: int) -> None:
     [family] = lasting([Family("orders", "counter", "", series)], most=most)
     assert len(family.series) == most
     assert sum(each.value for each in family.series) == 5  # type: ignore[misc]
+
+
+def test_names_that_only_a_format_makes_the_same_are_not_both_exported() -> None:
+    other = Family("orders_total", "gauge", "", (Series((), 9),))
+    found = merge([Part("0", [counter(1)]), Part("1", [other])])
+    assert (found.families, found.clashes) == ([counter(1)], ["orders_total"])

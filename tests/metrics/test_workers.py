@@ -14,9 +14,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 from mobius_infra.core import ConfigurationError
-from mobius_infra.metrics import Workers, WorkersStats, _slots
+from mobius_infra.metrics import MetricsCollector, Workers, WorkersStats, _slots
 from mobius_infra.metrics._family import Buckets, Family, Labels, Quantiles
 from mobius_infra.metrics._slots import Slot
 from mobius_infra.testing import ManualClock
@@ -186,7 +188,7 @@ async def test_killed_at_any_moment_nothing_that_was_written_is_lost(
         seen = (await look(tmp_path))["orders"][()]
         assert seen in (written, written + 1)
         last = written = int(seen)
-    assert reader.stats().failures == {"write": 0, "read": 0}
+    assert reader.stats().failures == {"write": 0, "read": 0, "render": 0}
     assert len(list(tmp_path.glob("*.json"))) == 1
 
 
@@ -257,7 +259,7 @@ async def test_many_generations_make_no_more_files_than_workers_at_once(tmp_path
 
 async def test_series_of_the_dead_are_bounded(tmp_path: Path) -> None:
     class Users(Numbers):
-        def collect(self) -> list[Family]:
+        async def collect_async(self) -> list[Family]:
             return [counter(1, (("user", str(self.added)),))]
 
     users = Users()
@@ -339,7 +341,7 @@ async def test_a_damaged_file_is_left_out_counted_and_healed(
         path = tmp_path / "1.json"
         path.write_bytes(damage(path.read_bytes()))
         assert counter(1) in await scraped.collect()
-        assert scraped.stats().failures == {"write": 0, "read": 1}
+        assert scraped.stats().failures == {"write": 0, "read": 1, "render": 0}
         await second.write()
         assert counter(2) in await scraped.collect()
 
@@ -361,10 +363,10 @@ async def test_a_snapshot_that_fails_is_counted_and_the_next_one_tried(
         with monkeypatch.context() as patch:
             patch.setattr(Path, "replace", full)
             await workers.write()
-            patch.setattr(numbers, "collect", lambda: 1 / 0)
+            patch.setattr(numbers, "collect_async", lambda: 1 / 0)
             await workers.write()
         assert (await look(tmp_path))["orders"] == {}
-        assert workers.stats() == WorkersStats(0, {"write": 2, "read": 0}, 0, 0)
+        assert workers.stats() == WorkersStats(0, {"write": 2, "read": 0, "render": 0}, 0, 0)
     assert (await look(tmp_path))["orders"] == {(): 1}
 
 
@@ -410,7 +412,7 @@ async def test_who_is_cancelled_while_it_takes_a_slot_does_not_keep_it(
 
 async def test_a_kind_that_changed_is_left_out_and_counted(tmp_path: Path) -> None:
     class Newer(Numbers):
-        def collect(self) -> list[Family]:
+        async def collect_async(self) -> list[Family]:
             return [gauge(9, name="orders")]
 
     async with Workers(tmp_path, Newer()) as scraped, Workers(tmp_path, Numbers()) as second:
@@ -451,3 +453,34 @@ async def test_a_system_without_such_locks_is_refused(
     monkeypatch.setattr(_slots.sys, "platform", "win32")  # type: ignore[attr-defined]
     with pytest.raises(ConfigurationError, match="flock"):
         Slot(tmp_path, 1).take(0)
+
+
+@pytest.mark.parametrize("accept", [None, "application/openmetrics-text; version=1.0.0"])
+async def test_a_scrape_of_all_is_read_by_prometheus_own_parsers(
+    tmp_path: Path, accept: str | None
+) -> None:
+    def of(number: int) -> MetricsCollector:
+        metrics = MetricsCollector("bot")
+        metrics.counter("orders", "Orders", labels=["kind"]).labels("book\n").inc(number)
+        metrics.gauge("waiting", "Waiting").set(number)
+        metrics.histogram("took_seconds", "Took").observe(number)
+        metrics.summary("size_bytes", "Size").observe(number)
+        metrics.info("build", "Runs").set(version="1")
+        return metrics
+
+    async with Workers(tmp_path, of(3)) as scraped, Workers(tmp_path, of(4)) as second:
+        await second.write()
+        content_type, body = await scraped.render(accept)
+    parse = openmetrics if "openmetrics" in content_type else prometheus
+    read = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse(body.decode())
+        for sample in family.samples
+    }
+    service = ("service", "bot")
+    assert read["orders_total", (("kind", "book\n"), service)] == 7
+    assert [read["waiting", (service, ("worker", each))] for each in "01"] == [3, 4]
+    assert read["took_seconds_bucket", (("le", "5.0"), service)] == 2
+    assert read["size_bytes_count", (service,)] == 2
+    assert read["build_info", (service, ("version", "1"))] == 1
+    assert scraped.stats().failures["render"] == 0

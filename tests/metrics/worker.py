@@ -18,7 +18,7 @@ class Numbers:
     def __init__(self) -> None:
         self.added = 0
 
-    def collect(self) -> list[Family]:
+    async def collect_async(self) -> list[Family]:
         observed = (1.0,) * min(self.added, 5)
         return [
             counter(self.added),
