@@ -11,6 +11,7 @@ from mobius_infra.metrics._history import History, HistoryNotSaved, HistoryStats
 from mobius_infra.metrics._instruments import Counter, Gauge, Histogram, Info, Summary
 from mobius_infra.metrics._json import Snapshot, from_json, json_schema, to_json
 from mobius_infra.metrics._labelled import Cardinality, Labelled
+from mobius_infra.metrics._lines import JsonLines, JsonLinesStats, LinesNotWritten
 from mobius_infra.metrics._moments import Moments, Window
 from mobius_infra.metrics._rates import Rates
 from mobius_infra.metrics._reports import CardinalityExceeded, MetricsStats
@@ -42,7 +43,10 @@ __all__ = [
     "HistoryNotSaved",
     "HistoryStats",
     "Info",
+    "JsonLines",
+    "JsonLinesStats",
     "Labelled",
+    "LinesNotWritten",
     "MetricConfig",
     "MetricsCollector",
     "MetricsConfig",
