@@ -1,6 +1,7 @@
 """Numbers of every component, for Prometheus and for people."""
 
 from mobius_infra.metrics._anomaly import Anomaly, anomalies, robust_scores
+from mobius_infra.metrics._beside import ExportFailed
 from mobius_infra.metrics._cells import Cell, Resolution
 from mobius_infra.metrics._change import ChangePoint, Cusum, change_points
 from mobius_infra.metrics._collector import MetricsCollector
@@ -11,7 +12,7 @@ from mobius_infra.metrics._history import History, HistoryNotSaved, HistoryStats
 from mobius_infra.metrics._instruments import Counter, Gauge, Histogram, Info, Summary
 from mobius_infra.metrics._json import Snapshot, from_json, json_schema, to_json
 from mobius_infra.metrics._labelled import Cardinality, Labelled
-from mobius_infra.metrics._lines import JsonLines, JsonLinesStats, LinesNotWritten
+from mobius_infra.metrics._lines import JsonLines, JsonLinesStats
 from mobius_infra.metrics._moments import Moments, Window
 from mobius_infra.metrics._rates import Rates
 from mobius_infra.metrics._reports import CardinalityExceeded, MetricsStats
@@ -19,6 +20,7 @@ from mobius_infra.metrics._season import Expected, Forecast, forecast
 from mobius_infra.metrics._series import NotEnoughData, Point
 from mobius_infra.metrics._sketch import Sketch
 from mobius_infra.metrics._sparkline import sparkline
+from mobius_infra.metrics._telemetry import OpenTelemetryExport, OpenTelemetryStats
 from mobius_infra.metrics._trend import TimeLeft, Trend, time_left, trend
 from mobius_infra.metrics._workers import Workers, WorkersStats
 
@@ -33,6 +35,7 @@ __all__ = [
     "Cusum",
     "Exemplar",
     "Expected",
+    "ExportFailed",
     "Family",
     "Forecast",
     "Gauge",
@@ -46,13 +49,14 @@ __all__ = [
     "JsonLines",
     "JsonLinesStats",
     "Labelled",
-    "LinesNotWritten",
     "MetricConfig",
     "MetricsCollector",
     "MetricsConfig",
     "MetricsStats",
     "Moments",
     "NotEnoughData",
+    "OpenTelemetryExport",
+    "OpenTelemetryStats",
     "Point",
     "Quantiles",
     "Rates",

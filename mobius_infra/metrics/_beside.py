@@ -1,12 +1,16 @@
 """Blocking work beside the event loop: at intervals, in order, one thing at a time."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from mobius_infra.core import Clock, require
+from mobius_infra.core import Clock, Event, Events, require
 from mobius_infra.metrics._family import Family
+
+log = logging.getLogger("mobius_infra")
 
 T = TypeVar("T")
 Step = Callable[[], Awaitable[object]]
@@ -20,26 +24,46 @@ class Source(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportFailed(Event):
+    """The numbers could not be collected, written or sent. Said once, until they can be again.
+
+    Attributes:
+        reason: what the system said.
+    """
+
+    reason: str
+
+
 class Beside:
-    """A thread and a task for one exporter.
+    """A thread and a task for one exporter, and what becomes of its failures.
 
     The thread is its own, so that a pool full of the application's work can't hold it up, and so
     that what was begun by one who gave up waiting is finished before anything else is begun: a
     thread can't be cancelled.
 
     Args:
-        name: of the thread and the task.
+        name: of the exporter.
         interval: seconds from one step to the next.
         clock: waits for the interval.
+
+    Attributes:
+        events: hears of `ExportFailed`.
+        failures: steps that failed.
 
     Raises:
         ConfigurationError: if the interval is not positive and finite.
     """
 
-    __slots__ = ("_clock", "_interval", "_name", "_task", "_thread")
+    __slots__ = (
+        "_clock", "_failing", "_interval", "_name", "_task", "_thread", "events", "failures",
+    )  # fmt: skip
 
     def __init__(self, name: str, interval: float, clock: Clock) -> None:
         require(0 < interval < float("inf"), "interval", interval, "a positive number of seconds")
+        self.events = Events()
+        self.failures = 0
+        self._failing = False
         self._name = name
         self._interval = interval
         self._clock = clock
@@ -49,12 +73,27 @@ class Beside:
     async def run(self, work: Callable[[], T]) -> T:
         """Call `work` in the thread, after all that was asked for before."""
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"metrics {self._name}")
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def attempt(self, step: Step) -> bool:
+        """Await `step`; whatever it raises is logged and counted. Say whether it went well."""
+        try:
+            await step()
+        except Exception as error:  # of whatever is collected, too: the next time may be better
+            self.failures += 1
+            if not self._failing:
+                self._failing = True
+                log.exception("the metrics of %r could not be exported", self._name)
+                now = self._clock.time()
+                self.events.emit(ExportFailed(source=self._name, at=now, reason=str(error)))
+            return False
+        self._failing = False
+        return True
 
     def start(self, step: Step) -> None:
         """Await `step` after each interval, until `stop`."""
-        self._task = asyncio.create_task(self._always(step), name=self._name)
+        self._task = asyncio.create_task(self._always(step), name=f"metrics {self._name}")
 
     async def _always(self, step: Step) -> None:
         while True:

@@ -1,19 +1,16 @@
 """All numbers, again and again, as lines of JSON in a file."""
 
-import logging
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mobius_infra.core import Clock, Event, Events, Stats, SystemClock, counter, gauge, require
+from mobius_infra.core import Clock, Stats, SystemClock, counter, gauge, require
 from mobius_infra.metrics._beside import Beside, Source
 from mobius_infra.metrics._family import Family
 from mobius_infra.metrics._json import to_json
 from mobius_infra.metrics._rotating import RotatingFile
-
-log = logging.getLogger("mobius_infra")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +24,6 @@ class JsonLinesStats(Stats):
     waiting: int = gauge("Lines that are written when the file can be written again")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinesNotWritten(Event):
-    """The file does not take lines. Said once, until it takes them again.
-
-    Attributes:
-        reason: what the system said.
-    """
-
-    reason: str
-
-
 class JsonLines:
     """Appends all numbers to a file at each interval, one line of JSON each time.
 
@@ -48,7 +34,8 @@ class JsonLines:
     that is killed while it writes leaves the begin of one. The next begins on a fresh line.
 
     Nothing is raised while it runs. If the disk is full, lines wait in memory and are written when
-    there is room, in order; past `max_bytes` of them the oldest are dropped. All of it is counted.
+    there is room, in order; past `max_bytes` of them the oldest are dropped. All of it is counted,
+    and a failure is said by the event `ExportFailed`.
 
     Args:
         path: of the file. Each process needs its own.
@@ -82,32 +69,24 @@ class JsonLines:
             fits = type(value) is int and value >= least
             require(fits, field, value, f"a number from {least} on")
         self.name = name
-        self.events = Events()
         self._metrics = metrics
         self._max_bytes = max_bytes
         self._file = RotatingFile(Path(path), max_bytes, backups, fsync=fsync)
         self._clock = clock or SystemClock()
-        self._beside = Beside(f"metrics {name}", interval, self._clock)
-        self._entered = self._failing = False
+        self._beside = Beside(name, interval, self._clock)
+        self.events = self._beside.events
+        self._entered = False
         self._waiting: deque[bytes] = deque()
-        self._written = self._failures = 0
+        self._written = 0
         self._dropped = dict.fromkeys(("too long", "no room"), 0)
 
     async def write(self) -> None:
         """Write a line now, and before it those that wait."""
-        try:
-            families, at = await self._metrics.collect_async(), self._clock.time()
-            await self._beside.run(lambda: self._append(families, at))
-        except Exception as error:  # of whatever is collected, too: the next line may be better
-            self._failures += 1
-            log.exception("lines %r: the numbers could not be written", self.name)
-            if not self._failing:
-                self._failing = True
-                self.events.emit(
-                    LinesNotWritten(source=self.name, at=self._clock.time(), reason=str(error))
-                )
-        else:
-            self._failing = False
+        await self._beside.attempt(self._write)
+
+    async def _write(self) -> None:
+        families, at = await self._metrics.collect_async(), self._clock.time()
+        await self._beside.run(lambda: self._append(families, at))
 
     def _append(self, families: list[Family], at: float) -> None:
         self._hold(to_json(families, at=at) + b"\n")
@@ -143,7 +122,7 @@ class JsonLines:
         """Return a snapshot of the counters."""
         return JsonLinesStats(
             written=self._written,
-            failures=self._failures,
+            failures=self._beside.failures,
             dropped=dict(self._dropped),
             rotations=self._file.rotations,
             waiting=len(self._waiting),

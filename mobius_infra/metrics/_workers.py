@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mobius_infra.core import Clock, Events, Stats, SystemClock, counter, gauge, require
+from mobius_infra.core import Clock, Stats, SystemClock, counter, gauge, require
 from mobius_infra.metrics._beside import Beside, Source
 from mobius_infra.metrics._family import Family, Series
 from mobius_infra.metrics._merge import Part, merge
@@ -71,15 +71,15 @@ class Workers:
     ) -> None:
         require(type(max_series) is int and max_series > 0, "max_series", max_series, "at least 1")
         self.name = name
-        self.events = Events()
         self._directory = Path(directory)
         self._metrics = metrics
         self._max_series = max_series
         self._clock = clock or SystemClock()
-        self._beside = Beside(f"metrics {name}", interval, self._clock)
+        self._beside = Beside(name, interval, self._clock)
+        self.events = self._beside.events
         self._slot: Slot | None = None
         self._written = self._alive = self._clashes = 0
-        self._failures = dict.fromkeys(("write", "read", "render"), 0)
+        self._failures = dict.fromkeys(("read", "render"), 0)
 
     async def collect(self) -> list[Family]:
         """Return the families of all workers as one.
@@ -126,17 +126,15 @@ class Workers:
 
     async def write(self) -> None:
         """Write a snapshot now. What fails is logged and counted, and tried again next time."""
+        if self._slot is not None:
+            self._written += await self._beside.attempt(self._write)
+
+    async def _write(self) -> None:
         slot, metrics = self._slot, self._metrics
-        if slot is None or metrics is None:
-            return
-        try:
-            own, now = await metrics.collect_async(), self._clock.time()
-            await self._beside.run(lambda: slot.write(own, now))
-        except Exception:  # of what is collected, too: the next snapshot may be better
-            self._failures["write"] += 1
-            log.exception("workers %r: a snapshot could not be written", self.name)
-        else:
-            self._written += 1
+        assert slot is not None  # noqa: S101 - as `write` saw
+        assert metrics is not None  # noqa: S101 - it was entered
+        families, at = await metrics.collect_async(), self._clock.time()
+        await self._beside.run(lambda: slot.write(families, at))
 
     async def __aenter__(self) -> Self:
         require(self._slot is None, "workers", self.name, "entered once at a time")
@@ -163,7 +161,8 @@ class Workers:
 
     def stats(self) -> WorkersStats:
         """Return a snapshot of the counters."""
-        return WorkersStats(self._written, dict(self._failures), self._alive, self._clashes)
+        failures = {"write": self._beside.failures} | self._failures
+        return WorkersStats(self._written, failures, self._alive, self._clashes)
 
     def __repr__(self) -> str:
         slot = None if self._slot is None else self._slot.number
