@@ -155,7 +155,7 @@ def test_an_exemplar_names_its_trace(trace: str, span: str, found: bool) -> None
     value = replace(value, exemplars=(exemplar, None, None))
     family = replace(family, series=(Series((), value),))
     [point] = converted(family)["took_seconds"].data.data_points
-    [written] = point.exemplars  # type: ignore[union-attr]
+    [written] = point.exemplars
     assert (written.value, written.time_unix_nano) == (0.5, 6 * 10**9)
     assert (written.trace_id == int(trace, 16)) is found
     assert written.filtered_attributes == ({"user": "7"} if found else dict(exemplar.labels))
