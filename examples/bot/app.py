@@ -19,11 +19,12 @@ from examples.bot.delivery import Once, Paced, listen, patiently, poll
 from examples.bot.handlers import make_router, slowly, user_of
 from examples.bot.prices import UnknownCoinError, make_price
 from examples.bot.settings import Settings
+from examples.bot.usage import Usage
 from mobius_infra.breaker import CircuitBreaker, State, bulkhead, resilient, retry, timeout
 from mobius_infra.cache import BackendTier, Cache, MemoryTier
 from mobius_infra.core import Component, open_backend
 from mobius_infra.health import HealthMonitor, backend_check, serve, status_app
-from mobius_infra.metrics import MetricsCollector
+from mobius_infra.metrics import EventLoop, GarbageCollector, Machine, MetricsCollector, Process
 from mobius_infra.ratelimit import RateLimiter, telegram
 
 
@@ -37,6 +38,7 @@ class PriceBot:
     breaker: CircuitBreaker
     limiter: RateLimiter
     once: Once
+    usage: Usage
     status_url: str
 
 
@@ -77,9 +79,12 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         guard = resilient(retry=again, breaker=breaker, timeout=in_time, bulkhead=slots)
 
         await start(monitor)
+        usage = Usage()
         components: list[Component] = [cache, again, breaker, in_time, slots, per_user]
+        components += usage.components
         metrics = MetricsCollector(name=settings.metrics.name)
-        metrics.watch(*components)
+        loop, collector = await start(EventLoop()), stack.enter_context(GarbageCollector())
+        metrics.watch(*components, Process(), Machine(), loop, collector)
         page = status_app(
             monitor,
             components=components,
@@ -92,6 +97,8 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         price = make_price(http, env.upstream_url, cache, guard)
         once, dispatcher = Once(backends[0]), Dispatcher()
         dispatcher.update.outer_middleware(once)
+        dispatcher.message.outer_middleware(usage)
+        dispatcher.callback_query.outer_middleware(usage)
         dispatcher.include_router(make_router(price, monitor, per_user, limits.message_length))
         api = TelegramAPIServer.from_base(env.telegram_api_url) if env.telegram_api_url else None
         bot = Bot(env.telegram_bot_token.get_secret_value(), AiohttpSession(api=api or PRODUCTION))
@@ -99,7 +106,7 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         bot.session.middleware(Paced(telegram()))  # within: each attempt takes its turn
         stack.push_async_callback(bot.session.close)
         url = f"http://127.0.0.1:{port}/status"
-        yield PriceBot(bot, dispatcher, cache, breaker, per_user, once, url)
+        yield PriceBot(bot, dispatcher, cache, breaker, per_user, once, usage, url)
 
 
 async def run(settings: Settings, stop: asyncio.Event, ready: Callable[[PriceBot], object]) -> None:

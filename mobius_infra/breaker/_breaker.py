@@ -361,13 +361,16 @@ class CircuitBreaker(StreamDecorator):
         return guard_stream(lambda *_, **__: self, self.policy.clock, func)
 
     def _ask(self) -> Permit | None:
-        permit = self._machine.admit(self._monotonic())
-        if self._machine.changes:
+        machine = self._machine
+        permit = machine.admit(self._monotonic())
+        if machine.changes:
             try:
                 self._announce()
             except BaseException:  # a listener ends the process: nobody gets the permit
                 self._drop(permit)
                 raise
+            if permit is not None and permit.probe and permit.generation != machine.generation:
+                return self._ask()  # a listener changed the circuit: it has no such probe any more
         return permit
 
     def _drop(self, permit: Permit | None) -> None:

@@ -1,12 +1,12 @@
 """Answer with something else when the real answer can't be had."""
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
+from mobius_infra.breaker._ending import must_end
 from mobius_infra.breaker._matching import ErrorMatch, error_test, leaves
 from mobius_infra.core import (
     Clock,
@@ -128,8 +128,7 @@ class Fallback(Generic[F]):
         return wrapper
 
     def _applies(self, error: Exception) -> bool:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if must_end(error):
             return False  # whatever was made of the cancellation further in, the task must end
         return all(map(self._applies_to, leaves(error)))
 

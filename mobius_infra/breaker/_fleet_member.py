@@ -29,7 +29,7 @@ class CircuitMember:
     """
 
     __slots__ = (
-        "__weakref__", "_alone", "_ask_again_at", "_breaker", "_claim", "_doubts", "_fleet",
+        "__weakref__", "_alone", "_ask_again_at", "_breaker", "_claims", "_doubts", "_fleet",
         "_generation", "_open", "_owed", "_voted", "isolated", "key",
     )  # fmt: skip
 
@@ -43,7 +43,8 @@ class CircuitMember:
         self._alone = False  # it was, and closed here while nobody could be told
         self._doubts = True  # others may have decided since
         self._voted = False
-        self._claim: tuple[Permit, Ask] | None = None  # the fleet's probe, if it is out here
+        # The fleet's probe, if it is out here, and those that may be: no answer was heard.
+        self._claims: dict[Permit, Ask] = {}
         self._owed: list[Ask] = []
         self._ask_again_at = 0.0
 
@@ -65,13 +66,11 @@ class CircuitMember:
 
     def settled(self, permit: Permit, outcome: Outcome) -> None:
         """Tell the fleet how its probe ended."""
-        breaker = self._breaker()
-        if breaker is None or self._claim is None or self._claim[0] is not permit:
+        breaker, ask = self._breaker(), self._claims.pop(permit, None)
+        if breaker is None or ask is None:
             return
-        _, ask = self._claim
-        self._claim = None
         rules = breaker.policy.rules
-        took = max(self._fleet.clock.monotonic() - permit.began, permit.longest)
+        took = max(breaker.policy.clock.monotonic() - permit.began, permit.longest)
         slow = rules.slow_after is not None and took > rules.slow_after
         if outcome is Outcome.FAILURE or (slow and outcome is not Outcome.NEUTRAL):
             told = breaker.explain()
@@ -109,22 +108,22 @@ class CircuitMember:
             view = await fleet.ask(self.key, ask)
         except BackendError:
             # It may have been granted all the same: how the probe ends is told by its token.
-            self._claim = (permit, ask)
+            self._claims[permit] = ask
             return True
         except BaseException:
             self._owe(ask._replace(op="release"))
             raise
         if view.done:
-            self._claim = (permit, ask)
+            self._claims[permit] = ask
             return True
         self._apply(view, ask.generation)
         return not self._must_wait(view, now)
 
     def leave(self) -> None:
         """Take the vote back and give the probe back: this process says no more."""
-        if self._claim is not None:
-            self._owe(self._claim[1]._replace(op="release"))
-            self._claim = None
+        for ask in self._claims.values():
+            self._owe(ask._replace(op="release"))
+        self._claims.clear()
         if self._voted:
             self._withdraw()
         self._fleet.wake(self)  # what was under way may have been cut off

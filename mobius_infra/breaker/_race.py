@@ -7,6 +7,7 @@ from contextvars import Context
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from mobius_infra.breaker._ending import must_end
 from mobius_infra.breaker._scope import call_later, present_task, resume
 from mobius_infra.core import Clock
 
@@ -105,9 +106,11 @@ class Race(Generic[R]):
         self._first_runs = False
         if self._interrupted:
             self._task.uncancel()
-        if self._task.cancelling() > self._cancelling:
+        if must_end(error, self._cancelling):
             return False  # somebody else wants the task to end
-        return self._interrupted or (isinstance(error, Exception) and self._running > 0)
+        if isinstance(error, asyncio.CancelledError):
+            return self._interrupted
+        return isinstance(error, Exception) and (self._interrupted or self._running > 0)
 
     async def _rest(self, error: BaseException) -> R:
         """Return the first success of the others; raise `error` if there is none."""

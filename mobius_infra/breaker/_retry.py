@@ -1,6 +1,5 @@
 """Try again what failed for a moment; nearly free where the first attempt succeeds."""
 
-import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -13,6 +12,7 @@ from mobius_infra.breaker import _tenacity
 from mobius_infra.breaker._backoff import Backoff
 from mobius_infra.breaker._budget import RetryBudget
 from mobius_infra.breaker._deadline import remaining
+from mobius_infra.breaker._ending import must_end
 from mobius_infra.breaker._matching import ErrorMatch, ResultMatch, error_test, leaves, says_yes
 from mobius_infra.breaker._retry_rules import (
     WHY,
@@ -200,7 +200,7 @@ class Retry(AsyncDecorator):
         return GaveUp.BUDGET
 
     def _retries_error(self, error: Exception) -> bool:
-        return not must_end() and all(map(self._retries_leaf, leaves(error)))
+        return not must_end(error) and all(map(self._retries_leaf, leaves(error)))
 
     def _retries_leaf(self, error: Exception) -> bool:
         if isinstance(error, Rejected):
@@ -280,12 +280,6 @@ def retry(
         within=within,
     )
     return Retry(on, rules, on_result=on_result, budget=budget, name=name, clock=clock, draw=draw)
-
-
-def must_end() -> bool:
-    """Say whether the task is being cancelled, whatever was made of that further in."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def note(error: Exception, text: str) -> None:

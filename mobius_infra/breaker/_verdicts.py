@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mobius_infra.breaker._checks import is_number
+from mobius_infra.breaker._deadline import DeadlineExceededError, remaining
 from mobius_infra.breaker._matching import ResultMatch, kind_test, leaves
 from mobius_infra.breaker._state import Outcome
 from mobius_infra.core import Rejected, require
@@ -51,8 +52,10 @@ class Verdicts:
         return next(outcome for outcome in _WORST_FIRST if outcome in found)
 
     def _of_leaf(self, error: BaseException) -> Outcome:
-        if isinstance(error, asyncio.CancelledError):
-            return Outcome.CANCELLED
+        if _is_given_up(error):
+            # In the queue of a bulkhead it was never made, however long that took.
+            never_made = isinstance(error.__cause__, Rejected)
+            return Outcome.NEUTRAL if never_made else Outcome.CANCELLED
         if isinstance(error, _NEUTRAL):
             return Outcome.NEUTRAL
         try:
@@ -86,6 +89,18 @@ class Verdicts:
             log.exception("retry_after failed on a %s", type(ended).__qualname__)
             return None
         return seconds if is_number(seconds) and seconds > 0 else None
+
+
+def _is_given_up(error: BaseException) -> bool:
+    """Say whether the caller ended the call: by cancelling it, or by a deadline around it.
+
+    A deadline does not reach the tasks that are started inside: there it is a time-out that cuts
+    the call off, and the breaker sees that error instead. A deadline inside the breaker bounds the
+    dependency, and has left time when it passes.
+    """
+    if isinstance(error, DeadlineExceededError):
+        return remaining() <= 0
+    return isinstance(error, asyncio.CancelledError)
 
 
 _WORST_FIRST = (Outcome.FAILURE, Outcome.SUCCESS, Outcome.CANCELLED, Outcome.NEUTRAL)

@@ -26,6 +26,8 @@ async def within(clock: Clock, seconds: float, backend: str, what: str, work: Aw
     timer = asyncio.ensure_future(clock.sleep(seconds))
     try:
         await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
+        if task.cancelled():  # by the backend itself: nobody wants its caller to end
+            raise BackendError(backend, what, "it was cancelled")
         if task.done():
             return task.result()
     except BackendError:

@@ -8,6 +8,7 @@ from mobius_infra.core._backend import (
     Message,
     Subscription,
 )
+from mobius_infra.core._cgroup import Cgroup
 from mobius_infra.core._clock import Clock, SystemClock
 from mobius_infra.core._codec import Codec
 from mobius_infra.core._config import Config, require
@@ -39,6 +40,7 @@ __all__ = [
     "BackendRestored",
     "BackendTimeoutError",
     "BackendUnavailableError",
+    "Cgroup",
     "Clock",
     "Codec",
     "CodecError",

@@ -1,5 +1,6 @@
 """The msgpack format. The one module that imports it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]  # ships no types
@@ -9,6 +10,12 @@ import msgpack  # type: ignore[import-untyped]  # ships no types
 def pack(value: Any) -> bytes:
     """Return `value`, which must be made of JSON's types and bytes, as msgpack."""
     return bytes(msgpack.packb(value, use_bin_type=True))
+
+
+def packer() -> Callable[[Any], bytes]:
+    """Return a `pack` that keeps its buffer, for one thread: a third of the cost of a short one."""
+    pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
+    return pack
 
 
 def unpack(data: bytes) -> Any:

@@ -77,12 +77,15 @@ class Sample(NamedTuple):
 
 
 def samples(stats: Stats) -> Iterator[Sample]:
-    """Read every declared field of a snapshot, one sample a label value."""
+    """Read every declared field of a snapshot, one sample a label value.
+
+    A field that is None is not known at present, and left out.
+    """
     for each in fields(stats):
         meta = each.metadata
-        if not meta:
-            continue
         value = getattr(stats, each.name)
+        if not meta or value is None:
+            continue
         kind, doc, label = meta["kind"], meta["doc"], meta["label"]
         if label is None:
             yield Sample(each.name, kind, doc, {}, value)

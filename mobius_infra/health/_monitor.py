@@ -1,112 +1,28 @@
 """The monitor: runs checks in the background and remembers what they said."""
 
-import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from mobius_infra.core import (
-    Clock,
-    Event,
-    Events,
-    Stats,
-    SystemClock,
-    counter,
-    gauge,
-    require,
-    require_async,
-    state,
-)
+from mobius_infra.core import Clock, ConfigurationError, Event, Events, SystemClock, require
+from mobius_infra.health._board import Board
+from mobius_infra.health._flapping import Flapping
+from mobius_infra.health._graph import Edges
+from mobius_infra.health._hysteresis import Belief
+from mobius_infra.health._monitor_stats import MonitorStats, stats_of
+from mobius_infra.health._node import Node, Settings
+from mobius_infra.health._passive import Listener, Traffic
+from mobius_infra.health._probe import Check, Probe, require_check
+from mobius_infra.health._refuse import require_count
+from mobius_infra.health._reports import CheckReport, Report
+from mobius_infra.health._rounds import Rounds
+from mobius_infra.health._states import Kind
+from mobius_infra.health._threads import Threads
 
-Check = Callable[[], Awaitable[object]]
 C = TypeVar("C", bound=Check)
 
-
-class Health(StrEnum):
-    """How a thing is. `UNKNOWN` until it has been looked at."""
-
-    UNKNOWN = "unknown"
-    UP = "up"
-    DEGRADED = "degraded"
-    DOWN = "down"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckFailed(Event):
-    """A check has gone down.
-
-    Attributes:
-        check: its name.
-        reason: what it said.
-    """
-
-    check: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckRecovered(Event):
-    """A check has come up again.
-
-    Attributes:
-        check: its name.
-        down_for: seconds that it was down.
-    """
-
-    check: str
-    down_for: float
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What is known of one check.
-
-    Attributes:
-        name: its name.
-        state: up, down, or not yet known.
-        critical: whether the whole is down when it is.
-        reason: what it said when it last failed; empty while it is up.
-        checked_at: when it last ended, in seconds since the epoch; None: never.
-        took: seconds that it took then.
-        runs: how often it ran.
-        failures: how often it failed.
-    """
-
-    name: str
-    state: Health
-    critical: bool
-    reason: str
-    checked_at: float | None
-    took: float
-    runs: int
-    failures: int
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What is known of the whole.
-
-    Attributes:
-        state: down if a critical check is; degraded if another is; unknown before all have run.
-        checks: each of them, in the order of declaration.
-    """
-
-    state: Health
-    checks: tuple[CheckReport, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MonitorStats(Stats):
-    """A monitor's numbers."""
-
-    state: str = state("State of the whole")
-    runs: int = counter("Checks that were run")
-    failures: int = counter("Checks that failed")
-    down: int = gauge("Checks that are down")
+_FLAPPING = Flapping()
 
 
 class HealthMonitor:
@@ -123,13 +39,22 @@ class HealthMonitor:
         async with monitor:
             ...
 
-    A check fails by raising, by returning False, or by taking longer than its time-out; it is then
-    cancelled. Asking for a report runs nothing.
+    A check passes by returning nothing, True or `Health.UP`; is degraded by returning
+    `Degraded("why")` or `Health.DEGRADED`; and fails by raising, by returning False or
+    `Health.DOWN`, or by taking longer than its time-out: it is then cancelled. Anything else that
+    it returns is no answer, and it is unknown. A function that is not async runs in a thread.
+
+    Asking for a report runs nothing.
 
     Args:
         name: labels its numbers and events.
         clock: measures all of it.
         draw: gives random numbers in [0, 1), so that checks of many processes spread.
+        hanging_threads: so many threads of sync checks may hang; then no more are begun, since
+            nothing can stop them.
+
+    Raises:
+        ConfigurationError: for a value out of range; names field, value and range.
     """
 
     def __init__(
@@ -138,13 +63,17 @@ class HealthMonitor:
         *,
         clock: Clock | None = None,
         draw: Callable[[], float] = random.random,
+        hanging_threads: int = 8,
     ) -> None:
+        require(bool(name), "name", name, "a name for numbers and events")
+        require_count("hanging_threads", hanging_threads)
         self.name = name
         self.events = Events()
         self._clock = clock or SystemClock()
         self._draw = draw
-        self._checks: dict[str, _Watched] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._threads = Threads(hanging_threads)
+        self._board = Board(name)
+        self._rounds = Rounds(self._board, self._clock, draw, self._emit)
 
     def check(
         self,
@@ -152,110 +81,156 @@ class HealthMonitor:
         *,
         every: float = 30.0,
         timeout: float = 1.0,
+        kind: Kind | str = Kind.READINESS,
         critical: bool = True,
         failures: int = 1,
         successes: int = 1,
+        failures_of: tuple[int, int] | None = None,
+        slow: float | None = None,
+        jitter: float = 0.1,
+        flapping: Flapping | None = _FLAPPING,
+        depends_on: Iterable[str] = (),
+        uses: Iterable[str] = (),
+        traffic: Traffic | None = None,
+        owned: bool = False,
     ) -> Callable[[C], C]:
-        """Register the decorated async function as a check; it is returned as it was.
+        """Register the decorated function as a check; it is returned as it was.
 
         Args:
             name: of the check, for reports.
-            every: seconds between the end of one run and the beginning of the next, give or take
-                a tenth.
+            every: seconds from the beginning of one run to that of the next, at most.
             timeout: seconds after which a run is cancelled and has failed.
+            kind: what it is for. A liveness check asks nothing outside the process.
             critical: whether the whole is down when this is; else it is degraded.
-            failures: in a row, until it counts as down.
-            successes: in a row, until it counts as up again.
+            failures: runs in a row that say worse, until its state is worse.
+            successes: runs in a row that say better, until its state is better.
+            failures_of: `(m, n)`: m of the last n runs make it worse too, in a row or not.
+            slow: seconds after which a run that passes counts as degraded; None: never.
+            jitter: share of `every` that is left out at random, so that checks spread.
+            flapping: what counts as flapping; None: nothing does.
+            depends_on: checks without which this is down.
+            uses: checks without which this is degraded.
+            traffic: real calls that spare it the run while there are enough of them.
+            owned: whether the process owns what this looks at, and so may mend it: its own pool,
+                task or cache. Only such a check can have a recovery.
 
         Raises:
-            ConfigurationError: for a value out of range, a name that is taken, or a function that
-                is not async.
+            ConfigurationError: for a value out of range, a name that is taken, edges that close a
+                cycle, or a function that can't be a check.
         """
-        require(bool(name) and name not in self._checks, "name", name, "a name that is not taken")
-        require(0 < every < float("inf"), "every", every, "a positive number of seconds")
-        require(0 < timeout < float("inf"), "timeout", timeout, "a positive number of seconds")
-        require(failures >= 1, "failures", failures, "at least 1")
-        require(successes >= 1, "successes", successes, "at least 1")
+        settings = Settings(
+            name=self._free(name), kind=_kind(kind), critical=critical, every=every,
+            timeout=timeout, slow=slow, jitter=jitter, flapping=flapping, owned=owned,
+            belief=Belief(failures, successes, failures_of),
+            edges=Edges(_names("depends_on", depends_on), _names("uses", uses)),
+        )  # fmt: skip
 
         def register(check: C) -> C:
-            require_async(check, by=f"check({name!r})")
-            watched = _Watched(name, check, every, timeout, critical, failures, successes)
-            self._checks[name] = watched
+            require_check(check, name)
+            self._free(name)
+            self._require_inside(settings, check)
+            probe = Probe(
+                name, check, timeout=timeout, slow=slow, clock=self._clock, threads=self._threads
+            )
+            listener = None if traffic is None else Listener(traffic)
+            self._add(Node(settings, self._clock.monotonic(), probe, listener))
             return check
 
         return register
 
+    def component(
+        self,
+        name: str,
+        *,
+        depends_on: Iterable[str] = (),
+        uses: Iterable[str] = (),
+        critical: bool = True,
+    ) -> None:
+        """Add something that is as well as what it needs: it has no check of its own.
+
+        Many components may need the same check; it runs once for all of them.
+
+        Args:
+            name: for reports.
+            depends_on: checks and components without which this is down.
+            uses: those without which this is degraded.
+            critical: whether the whole is down when this is; else it is degraded.
+
+        Raises:
+            ConfigurationError: for a name that is taken, no edges, or edges that close a cycle.
+        """
+        edges = Edges(_names("depends_on", depends_on), _names("uses", uses))
+        require(bool(edges.all), "depends_on", edges.all, "at least one name, here or in uses")
+        settings = Settings(name=self._free(name), critical=critical, edges=edges)
+        self._add(Node(settings, self._clock.monotonic()))
+
     def report(self) -> Report:
-        """Return what the checks said when they last ran."""
-        checks = tuple(each.report() for each in self._checks.values())
-        if any(each.critical and each.state is Health.DOWN for each in checks):
-            whole = Health.DOWN
-        elif any(each.state is Health.DOWN for each in checks):
-            whole = Health.DEGRADED
-        elif any(each.state is Health.UNKNOWN for each in checks):
-            whole = Health.UNKNOWN
-        else:
-            whole = Health.UP
-        return Report(whole, checks)
+        """Return what the checks said when they last ran. Runs nothing, waits for nothing."""
+        if self._board.stale(self._clock.monotonic()):
+            self._expire(self._board.nodes.values())
+        return self._board.report()
 
     def stats(self) -> MonitorStats:
         """Return the numbers as they are now."""
-        report = self.report()
-        return MonitorStats(
-            state=report.state.value,
-            runs=sum(each.runs for each in report.checks),
-            failures=sum(each.failures for each in report.checks),
-            down=sum(each.state is Health.DOWN for each in report.checks),
-        )
+        return stats_of(self.report(), self._board.nodes.values(), self._threads.hanging)
+
+    def drain(self) -> None:
+        """Be ready no more, from now on: call it before connections are closed."""
+        self._board.drain()
 
     async def run(self, name: str) -> CheckReport:
-        """Run one check now, and return what is then known of it."""
-        watched = self._checks[name]
-        started = self._clock.monotonic()
-        reason = await self._attempt(watched)
+        """Run one check now, and return what is then known of it.
+
+        Whoever asks while it runs waits for that run. A startup check that has passed is not run.
+
+        Raises:
+            ConfigurationError: if there is no such check.
+        """
+        node = self._board.nodes.get(name)
+        if node is None:
+            known = ", ".join(sorted(self._board.nodes)) or "declared first"
+            raise ConfigurationError("name", name, known)
+        await self._rounds.ask([node])
+        self._expire([node])
+        return node.report()
+
+    def _expire(self, nodes: Iterable[Node]) -> None:
         now, at = self._clock.monotonic(), self._clock.time()
-        watched.checked_at, watched.took = at, now - started
-        before, down_since = watched.state, watched.down_since
-        watched.record(reason, now)
-        if before is not Health.DOWN and watched.state is Health.DOWN:
-            event = CheckFailed(source=self.name, at=at, check=name, reason=watched.reason)
+        self._emit(self._board.expire(nodes, now, at))
+
+    def _emit(self, events: Iterable[Event]) -> None:
+        for event in events:
             self.events.emit(event)
-        elif before is Health.DOWN and watched.state is Health.UP:
-            down_for = now - down_since
-            self.events.emit(CheckRecovered(source=self.name, at=at, check=name, down_for=down_for))
-        return watched.report()
 
-    async def _attempt(self, watched: "_Watched") -> str:
-        """Run a check; return why it failed, or nothing."""
-        running = asyncio.ensure_future(watched.check())
-        alarm = asyncio.ensure_future(self._clock.sleep(watched.timeout))
-        try:
-            await asyncio.wait({running, alarm}, return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
-                return f"no answer within {watched.timeout:g} s"
-            if running.cancelled():
-                return "it was cancelled"
-            error = running.exception()
-            if error is not None:
-                return f"{type(error).__name__}: {error}"
-            return "it returned False" if running.result() is False else ""
-        finally:
-            for task in (running, alarm):
-                task.cancel()
-            # A check that refuses to be cancelled is left behind: it must not stop the others.
-            await asyncio.sleep(0)
-            running.add_done_callback(_forget)
+    def _free(self, name: str) -> str:
+        require(bool(name) and name not in self._board.nodes, "name", name, "a name not yet taken")
+        return name
 
-    async def _keep_running(self, watched: "_Watched") -> None:
-        while True:
-            await self.run(watched.name)
-            await self._clock.sleep(watched.every * (0.9 + 0.2 * self._draw()))
+    def _require_inside(self, settings: Settings, check: Check) -> None:
+        """Refuse a liveness check that asks outside: a restart of the process mends nothing there.
+
+        It would turn one dead database into a fleet that restarts for ever.
+        """
+        if settings.kind is not Kind.LIVENESS:
+            return
+        wanted = "free of what is outside the process; make it a readiness check"
+        outside = getattr(check, "asks_outside", False)
+        require(not outside, f"liveness check {settings.name!r}", check, wanted)
+        others = settings.edges.all
+        require(not others, f"liveness check {settings.name!r}", others, wanted)
+
+    def _add(self, node: Node) -> None:
+        self._board.add(node)
+        if self._rounds.running:
+            self._rounds.start(node)
 
     async def __aenter__(self) -> Self:
-        self._tasks = [
-            asyncio.create_task(self._keep_running(each), name=f"health check {each.name}")
-            for each in self._checks.values()
-        ]
+        running = self._rounds.running
+        require(not running, f"monitor {self.name!r}", "running", "entered once at a time")
+        for name, missing in self._board.graph.unknown():
+            wanted = "the name of a check or component"
+            raise ConfigurationError(f"what {name!r} depends on", missing, wanted)
+        self._rounds.start_all()
         return self
 
     async def __aexit__(
@@ -264,61 +239,19 @@ class HealthMonitor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
-        self._tasks = []
+        await self._rounds.stop()
 
     def __repr__(self) -> str:
         return f"HealthMonitor({self.name!r}, {self.report().state.value})"
 
 
-@dataclass(slots=True)
-class _Watched:
-    """A check, and what is known of it. `record` is the pure step of its hysteresis."""
-
-    name: str
-    check: Check
-    every: float
-    timeout: float
-    critical: bool
-    failures_needed: int
-    successes_needed: int
-    state: Health = Health.UNKNOWN
-    reason: str = ""
-    checked_at: float | None = None
-    took: float = 0.0
-    runs: int = 0
-    failures: int = 0
-    down_since: float = 0.0
-    streak: int = 0  # runs in a row that say other than the state
-
-    def record(self, reason: str, now: float) -> None:
-        """Count one run: failed for `reason`, or passed if that is empty."""
-        self.runs += 1
-        self.failures += bool(reason)
-        said = Health.DOWN if reason else Health.UP
-        if said is self.state:
-            self.streak = 0
-            self.reason = reason
-            return
-        self.streak += 1
-        needed = self.failures_needed if reason else self.successes_needed
-        # The first success is believed at once: nothing is known yet that it could contradict.
-        if self.streak >= needed or (self.state is Health.UNKNOWN and not reason):
-            self.state, self.streak, self.reason = said, 0, reason
-            self.down_since = now
-
-    def report(self) -> CheckReport:
-        return CheckReport(
-            self.name, self.state, self.critical, self.reason, self.checked_at, self.took,
-            self.runs, self.failures,
-        )  # fmt: skip
+def _kind(kind: Kind | str) -> Kind:
+    known = [each.value for each in Kind]
+    require(kind in known, "kind", kind, "one of " + ", ".join(known))
+    return Kind(kind)
 
 
-def _forget(task: "asyncio.Future[object]") -> None:
-    """Retrieve what a cancelled check still had to say, so that nobody is told it was missed."""
-    if not task.cancelled():
-        task.exception()
+def _names(field: str, names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str):  # else its letters would be the names
+        raise ConfigurationError(field, names, "a list of names")
+    return tuple(names)

@@ -114,10 +114,10 @@ class History:
         self.events = Events()
         self._resolutions = tuple(resolutions)
         self._max_series = max_series
-        self._archive = None if backend is None else Archive(backend, name)
         self._interval = interval
         self._save_interval = save_interval
         self._clock = clock or SystemClock()
+        self._archive = None if backend is None else Archive(backend, name, self._clock)
         self._series: dict[str, tuple[Cells, ...]] = {}
         self._tracked: dict[str, Read] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -203,7 +203,7 @@ class History:
             BackendError: if the backend failed.
         """
         if self._archive is not None:
-            await self._archive.load(self._series, self._cells, self._clock.time())
+            await self._archive.load(self._series, self._cells)
 
     async def save(self) -> None:
         """Store what changed since the last time.
@@ -212,7 +212,7 @@ class History:
             BackendError: if the backend failed; what was not stored stays to be saved.
         """
         if self._archive is not None:
-            await self._archive.save(self._series, self._cells, self._clock.time())
+            await self._archive.save(self._series, self._cells)
 
     def sample(self) -> None:
         """Record all tracked numbers now. One that can't be read does not hinder the others."""

@@ -24,7 +24,7 @@ NEED = 10
 """From here on the normal approximation of the test is close (Gilbert 1987, section 16.4)."""
 
 MOST = 300
-"""Longer series are thinned to this: 45,000 slopes take about 10 ms."""
+"""Longer series are thinned to this: 45,000 slopes take some 10 to 20 ms."""
 
 _NORMAL = NormalDist()
 

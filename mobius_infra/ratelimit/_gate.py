@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from mobius_infra.core import Clock
 from mobius_infra.ratelimit._errors import RateLimitedError
@@ -10,7 +10,10 @@ from mobius_infra.ratelimit._kind import SECOND
 from mobius_infra.ratelimit._line import Lines
 from mobius_infra.ratelimit._permit import Permit
 from mobius_infra.ratelimit._shared import Share, Shared
-from mobius_infra.ratelimit._table import Taken, key_of
+from mobius_infra.ratelimit._step import OWN
+from mobius_infra.ratelimit._table import Taken, key_of, short
+
+_RESETS: Final = 1_000  # that are known by key; more, and what was taken before is nobody's
 
 
 class Gate:
@@ -25,8 +28,8 @@ class Gate:
     """
 
     __slots__ = (
-        "_background", "_clock", "_max_wait", "_name", "_shared", "allowed", "limited", "lines",
-        "waited",
+        "_all_reset", "_background", "_clock", "_max_wait", "_name", "_reset", "_resets", "_shared",
+        "allowed", "limited", "lines", "waited",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +48,8 @@ class Gate:
         self.lines = Lines(max_waiting)
         self._background: set[asyncio.Task[Any]] = set()  # kept, or they would be collected
         self.allowed = self.limited = self.waited = 0
+        self._resets = self._all_reset = 0  # how many there were; and when the latest of all was
+        self._reset: dict[str, int] = {}  # the latest of each key
 
     @property
     def waiting(self) -> int:
@@ -65,24 +70,16 @@ class Gate:
         if self._max_wait is not None:
             taken = await self.wait(share, key, cost)
         else:
-            taken = await self.take(share, key, cost, 0)
+            taken = await self.take(share, key, cost, OWN if share.policy.queued else 0)
             if taken.granted >= 0 and taken.wait:
                 await self._hold(share, key, cost, taken)
         return self.counted(share, key, taken)
 
     async def take(self, share: Share, key: str, cost: int, patience: int) -> Taken:
-        """Take `cost`, up to `patience` microseconds ahead of its time."""
+        """Take `cost`; see `_step.evaluate`."""
         if self._shared is None:
             return share.policy.table.take(key_of(key), cost, cost, patience)
         return await self._shared.take(share, key, cost, cost, patience)
-
-    async def reserve(self, share: Share, key: str, cost: int, patience: int) -> Taken:
-        """Take `cost` up to `patience` ahead, of a queue too, whose own bound is another."""
-        taken = await self.take(share, key, cost, patience)
-        if taken.granted >= 0 and taken.wait > patience:
-            await self._give_back(share, key, cost, taken)
-            return taken._replace(granted=-1)
-        return taken
 
     def permit(
         self,
@@ -111,8 +108,11 @@ class Gate:
             raise self.refuse(share, key, taken)
         self.allowed += delay
         told = share.policy.decision(taken if delay else taken._replace(wait=0), allowed=True)
+        since = self._resets
 
         async def refund(amount: int) -> None:
+            if self._was_reset(key, since):
+                return
             if back is None:
                 await self._give_back(share, key, amount, taken)
             else:
@@ -136,6 +136,17 @@ class Gate:
         self.limited += 1
         return RateLimitedError(self._name, key, share.policy.decision(taken, allowed=False))
 
+    def note_reset(self, key: str) -> None:
+        """Note that all was given to `key` again: what was taken before is not given back too."""
+        self._resets += 1
+        if len(self._reset) >= _RESETS:
+            self._reset.clear()
+            self._all_reset = self._resets
+        self._reset[key] = self._resets
+
+    def _was_reset(self, key: str, since: int) -> bool:
+        return self._reset.get(short(key), self._all_reset) > since
+
     async def settle(self) -> None:
         """Wait until what cancelled callers took has been given back."""
         if self._background:
@@ -146,7 +157,7 @@ class Gate:
         policy, max_wait = share.policy, self._max_wait or 0.0
         place = f"{policy.label}:{key}"
         now = self._clock.monotonic()
-        ahead = self.lines.ahead(place, now, cost, policy.pace)
+        ahead = self.lines.ahead(place, now, None if policy.queued else cost, policy.pace)
         if ahead is None or ahead > max_wait:
             wait = int((max_wait if ahead is None else ahead) * SECOND)
             return Taken(-1, wait, 0, (), tuple((0, wait) for _ in policy.limits))
@@ -171,17 +182,19 @@ class Gate:
 
     async def _hold(self, share: Share, key: str, cost: int, taken: Taken) -> None:
         """Wait until what was taken ahead may be used; who is cancelled gives it back."""
+        since = self._resets
         try:
             await self._clock.sleep(taken.wait / SECOND)
         except asyncio.CancelledError:
-            self._return(share, key, cost, taken)
+            if not self._was_reset(key, since):
+                self._return(share, key, cost, taken)
             raise
 
     async def _take_or_return(self, share: Share, key: str, cost: int, patience: int) -> Taken:
         """Take; who is cancelled while a backend is asked gives back what it may have taken."""
         if self._shared is None:
-            return await self.reserve(share, key, cost, patience)
-        asking = asyncio.ensure_future(self.reserve(share, key, cost, patience))
+            return await self.take(share, key, cost, patience)
+        asking = asyncio.ensure_future(self.take(share, key, cost, patience))
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:

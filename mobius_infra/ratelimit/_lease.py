@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from mobius_infra.core import Clock, require
 from mobius_infra.ratelimit._kind import SECOND, require_whole
 from mobius_infra.ratelimit._shared import Share, Shared
-from mobius_infra.ratelimit._table import Room, Taken
+from mobius_infra.ratelimit._table import Room, Taken, short
 
 _LATE: Final = 3  # leases run out before they came, until a call asks for itself alone
 _NOTHING: Final = Taken(0, 0, 0, (), ())
@@ -34,7 +35,7 @@ class PermitLease:
     def __post_init__(self) -> None:
         """Refuse what makes no lease."""
         require_whole("size", self.size, 2)
-        ok = type(self.ttl) in (int, float) and 0 < self.ttl < float("inf")
+        ok = type(self.ttl) in (int, float) and 0 < self.ttl < inf
         require(ok, "ttl", self.ttl, "a positive number of seconds")
 
 
@@ -47,7 +48,7 @@ class _Held:
         self.left = 0
         self.until = 0.0  # monotonic; of what is left, or of the refusal
         self.taken = _NOTHING
-        self.refused = False
+        self.refused = inf  # costs from this one on are refused
         self.fetching: asyncio.Task[None] | None = None
 
 
@@ -93,7 +94,7 @@ class Leases:
                 if held.left >= cost:
                     held.left -= cost
                     return held.taken._replace(granted=cost)
-                if held.refused:
+                if cost >= held.refused:
                     return held.taken._replace(wait=int((held.until - now) * SECOND) + 1)
             if held.fetching is None:
                 held.fetching = asyncio.create_task(self._fetch(held, key, cost))
@@ -107,15 +108,15 @@ class Leases:
 
         Not to the backend: two refunds of one lease could each be of what came back by itself.
         """
-        held = self._room.values.get(key)
+        held = self._room.values.get(short(key))
         if held is not None and held.taken.marks is taken.marks:
             held.left += amount
 
     def forget(self, key: str) -> None:
         """Hold nothing of `key` any more, nor that it was refused."""
-        held = self._room.values.get(key)
+        held = self._room.values.get(short(key))
         if held is not None:
-            held.left, held.until = 0, 0.0
+            held.left, held.until, held.taken = 0, 0.0, _NOTHING
 
     async def release(self) -> None:
         """Give back all that is held."""
@@ -133,17 +134,19 @@ class Leases:
             taken = await self._shared.take(self.share, key, cost, most, 0)
             held.taken = taken
             held.left = max(taken.granted, 0)
-            held.refused = taken.granted < 0
-            wait = taken.wait / SECOND if held.refused else self._lease.ttl
+            held.refused = cost if taken.granted < 0 else inf
+            wait = taken.wait / SECOND if taken.granted < 0 else self._lease.ttl
             held.until = now + min(wait, self._lease.ttl)
         finally:
             held.fetching = None
 
     async def _give_back(self, held: _Held, key: str) -> None:
-        left, held.left = held.left, 0
-        await self._shared.give_back(self.share, key, left, held.taken)
+        left, taken = held.left, held.taken
+        held.left, held.until, held.taken = 0, 0.0, _NOTHING  # nothing comes back to it any more
+        await self._shared.give_back(self.share, key, left, taken)
 
     def _held(self, key: str) -> _Held | None:
+        key = short(key)
         held = self._room.values.get(key)
         if held is None:
             now = int(self._clock.monotonic() * SECOND)

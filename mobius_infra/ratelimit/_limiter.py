@@ -24,7 +24,7 @@ from mobius_infra.ratelimit._permit import Permit
 from mobius_infra.ratelimit._policy import Decision, Policy
 from mobius_infra.ratelimit._settings import RateLimiterConfig, RateLimiterStats
 from mobius_infra.ratelimit._shared import OnError, Share, Shared
-from mobius_infra.ratelimit._table import Taken, key_of
+from mobius_infra.ratelimit._table import Taken, key_of, short
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,6 +70,9 @@ class RateLimiter(AsyncDecorator):
             let everything through (`open`), or nothing (`closed`).
         replicas: processes that share the limits, for `local`: each keeps to so small a part of
             rate and burst, of which at least 1.
+        mirror: count here too what the backend grants, for `local`: without that, shares are full
+            when the backend is lost, and let one more burst through. It costs some microseconds a
+            call, and memory for the keys.
         clock: measures all of it where there is no backend.
 
     Raises:
@@ -96,6 +99,7 @@ class RateLimiter(AsyncDecorator):
         lease: PermitLease | None = None,
         on_error: OnError = "local",
         replicas: int = 1,
+        mirror: bool = False,
         clock: Clock | None = None,
     ) -> None:
         require(bool(name), "name", name, "a name for numbers, events and errors")
@@ -121,7 +125,7 @@ class RateLimiter(AsyncDecorator):
         self._shares: dict[object, Share] = {}
         self._shared: Shared | None = None
         if backend is not None:
-            self._shared = Shared(name, backend, on_error, self._clock, self.events)
+            self._shared = Shared(name, backend, on_error, mirror, self._clock, self.events)
         self._lease = lease
         self._leases: Leases | None = None
         self._gate = Gate(
@@ -219,7 +223,7 @@ class RateLimiter(AsyncDecorator):
         allowed = "a bucket, a LeakyQueue or a SlidingWindowLog, to reserve"
         require(policy.promises, "limit", policy.limits, allowed)
         patience = min(int(max_delay * SECOND), policy.patience)
-        taken = await self._gate.reserve(share, key, cost, patience)
+        taken = await self._gate.take(share, key, cost, patience)
         return self._gate.permit(share, key, cost, taken, delay=True)
 
     async def peek(self, key: str = "", cost: int = 1, *, limit: Limits | None = None) -> Decision:
@@ -233,12 +237,13 @@ class RateLimiter(AsyncDecorator):
         return share.policy.decision(taken, allowed=not taken.wait)
 
     async def reset(self, key: str = "", *, limit: Limits | None = None) -> None:
-        """Give `key` all of its limits again.
+        """Give `key` all of its limits again; what was taken here before can't be given back too.
 
         Raises:
             BackendError: if the backend keeps them and failed.
         """
         share = self._given(limit)
+        self._gate.note_reset(short(key))
         if self._shared is None:
             share.policy.table.reset(key_of(key))
         else:

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 class Line:
     """Who waits for one key."""
 
-    __slots__ = ("cost", "lock", "ready_at", "waiting")
+    __slots__ = ("cost", "head", "lock", "ready_at", "waiting")
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()  # fair: newcomers stand behind
         self.waiting = 0
-        self.cost = 0  # of those behind the head
+        self.cost = 0  # of all of them
+        self.head = 0  # of that, the head's
         self.ready_at = 0.0  # when the head will have passed, once that is known
 
 
@@ -36,13 +37,14 @@ class Lines:
         self.places: dict[str, Line] = {}
         self._most = most
 
-    def ahead(self, key: str, now: float, cost: int, pace: float) -> float | None:
+    def ahead(self, key: str, now: float, cost: int | None, pace: float) -> float | None:
         """Return the seconds that a newcomer of `key` waits at least; None: there is no room.
 
         Args:
             key: whose line.
             now: monotonic seconds.
-            cost: the newcomer's.
+            cost: the newcomer's, who waits for it once the head has passed; None: as in a queue,
+                where each waits for what the one before costs.
             pace: seconds a token; 0 where a limit doesn't give them at a pace.
         """
         line = self.places.get(key)
@@ -50,7 +52,10 @@ class Lines:
             return 0.0
         if line.waiting >= self._most:
             return None
-        return max(line.ready_at - now, 0.0) + (line.cost + cost) * pace if line.ready_at else 0.0
+        if not line.ready_at:
+            return 0.0
+        tokens = line.cost if cost is None else line.cost - line.head + cost
+        return max(line.ready_at - now, 0.0) + tokens * pace
 
     def expect(self, key: str, ready_at: float) -> None:
         """Note when the head of the line will have passed."""
@@ -62,16 +67,16 @@ class Lines:
         line = self.places.setdefault(key, Line())
         line.waiting += 1
         line.cost += cost
-        behind = True
         try:
             async with line.lock:
-                line.cost -= cost
-                behind = False
-                line.ready_at = 0.0
-                yield
+                line.head, line.ready_at = cost, 0.0
+                try:
+                    yield
+                finally:
+                    line.head = 0
         finally:
             line.waiting -= 1
-            line.cost -= cost * behind
+            line.cost -= cost
             if not line.waiting:
                 del self.places[key]
 

@@ -62,6 +62,7 @@ class Outbound:
         max_wait: seconds that a message waits at most, pauses included.
         max_waiting: messages of one chat that wait at most.
         backend: keeps the limits for several processes that send for the same bot.
+        replicas: how many those are: each keeps to its share while the backend is away.
         clock: measures waits and pauses.
 
     Attributes:
@@ -84,6 +85,7 @@ class Outbound:
         max_wait: float = 300.0,
         max_waiting: int = 1_000,
         backend: Backend | None = None,
+        replicas: int = 1,
         clock: Clock | None = None,
     ) -> None:
         require(0 <= max_wait < float("inf"), "max_wait", max_wait, "zero or more seconds")
@@ -91,7 +93,14 @@ class Outbound:
         self.events = Events()
         self._clock = clock or SystemClock()
         self._overall, self._chats, self._groups = (
-            RateLimiter(f"{name}: {part}", limits, backend=backend, clock=self._clock)
+            RateLimiter(
+                f"{name}: {part}",
+                limits,
+                backend=backend,
+                replicas=replicas,
+                mirror=True,
+                clock=self._clock,
+            )
             for part, limits in (("overall", overall), ("chat", chat), ("group", group))
         )
         self._is_group = is_group
@@ -118,9 +127,9 @@ class Outbound:
         try:
             yield
         except Exception as error:
-            seconds = getattr(error, "retry_after", None)
-            # One of our own limiters said so, not the upstream.
-            if not isinstance(error, Rejected) and isinstance(seconds, int | float) and seconds > 0:
+            # A rejection is of one of our own limiters, not of the upstream.
+            seconds = None if isinstance(error, Rejected) else getattr(error, "retry_after", None)
+            if isinstance(seconds, int | float) and 0 < seconds < float("inf"):
                 others = self._now_paused() - {str(chat)}
                 self.pause(seconds, None if others else chat)
             raise
@@ -143,25 +152,36 @@ class Outbound:
 
     async def _try(self, key: str, limiter: RateLimiter, deadline: float) -> bool:
         """Wait for the chat's limit, then for that of all; take both, or neither."""
-        wait = self._pause_left(key)
         decision = await limiter.peek(key)
-        if wait > 0 or not decision.allowed:
-            await self._sleep(max(wait, decision.retry_after), key, decision, deadline)
-            return False
-        async with self._door:
-            while (wait := self._pause_left(key)) <= 0:
-                try:
-                    permit = await self._overall.acquire()
-                except RateLimitedError as error:
-                    await self._sleep(error.decision.retry_after, key, error.decision, deadline)
-                    continue
-                try:
-                    await limiter.acquire(key)
-                except RateLimitedError:  # another process was there first
-                    await permit.cancel()
-                    return False
+        if decision.allowed and self._pause_left(key) <= 0:
+            async with self._door:
+                refused = await self._take(key, limiter, decision, deadline)
+            if refused is None:
                 return True
+            decision = refused
+        wait = max(self._pause_left(key), decision.retry_after, 0)
+        await self._sleep(wait, key, decision, deadline)
         return False
+
+    async def _take(
+        self, key: str, limiter: RateLimiter, decision: Decision, deadline: float
+    ) -> Decision | None:
+        """Take both; return what the chat's limit said, if that or a pause is against it now."""
+        while self._pause_left(key) <= 0:
+            if self._clock.monotonic() > deadline:  # the door was long in coming
+                raise self._refuse(key, decision._replace(allowed=False))
+            try:
+                permit = await self._overall.acquire()
+            except RateLimitedError as error:
+                await self._sleep(error.decision.retry_after, key, error.decision, deadline)
+                continue
+            try:
+                await limiter.acquire(key)
+            except RateLimitedError as error:  # another process was there first
+                await permit.cancel()
+                return error.decision
+            return None
+        return decision
 
     async def _sleep(self, wait: float, key: str, decision: Decision, deadline: float) -> None:
         if self._clock.monotonic() + wait > deadline:
@@ -222,6 +242,7 @@ def telegram(
     *,
     max_wait: float = 300.0,
     backend: Backend | None = None,
+    replicas: int = 1,
     clock: Clock | None = None,
 ) -> Outbound:
     """Return the limits that Telegram's bots are asked to keep to.
@@ -235,6 +256,7 @@ def telegram(
         max_wait: seconds that a message waits at most.
         backend: keeps the limits for several processes that send for the same bot; pauses are each
             process's own.
+        replicas: how many those are: each keeps to its share while the backend is away.
         clock: measures waits and pauses.
     """
     return Outbound(
@@ -245,6 +267,7 @@ def telegram(
         is_group=_is_group,
         max_wait=max_wait,
         backend=backend,
+        replicas=replicas,
         clock=clock,
     )
 

@@ -10,7 +10,7 @@ from mobius_infra.ratelimit._errors import CostAboveLimitError
 from mobius_infra.ratelimit._kind import EXACT, SECOND, require_whole
 from mobius_infra.ratelimit._limits import Limit, Limits, limits_of
 from mobius_infra.ratelimit._queue import QUEUE
-from mobius_infra.ratelimit._step import written
+from mobius_infra.ratelimit._step import DECIDE, TAKE_OF_BUCKET, written
 from mobius_infra.ratelimit._table import Taken, table_for
 
 _LONGEST: Final = 10 * 365 * 86400 * SECOND  # microseconds that anybody may wait
@@ -89,6 +89,7 @@ class Policy:
         "quota",
         "rules",
         "table",
+        "taker",
         "words",
     )
 
@@ -106,8 +107,9 @@ class Policy:
         self.pace = rules[0].b / rules[0].a / SECOND if metered and len(rules) == 1 else 0.0
         self.rules = rules
         self.words = written(rules)
+        self.taker = TAKE_OF_BUCKET if [rule.kind for rule in rules] == [BUCKET] else DECIDE
         # In the key: another set of limits reads another state, whose numbers mean other things.
-        self.label = sha1(self.words.encode(), usedforsecurity=False).hexdigest()[:8]
+        self.label = sha1(repr(self.words).encode(), usedforsecurity=False).hexdigest()[:8]
         self.table = table_for(rules, max_keys, clock)
 
     def check(self, name: str, cost: int) -> None:

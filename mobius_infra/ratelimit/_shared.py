@@ -7,7 +7,7 @@ from mobius_infra.core import Backend, BackendError, Clock, Events
 from mobius_infra.ratelimit._events import LimiterDegraded, LimiterRestored
 from mobius_infra.ratelimit._kind import SECOND
 from mobius_infra.ratelimit._policy import Policy
-from mobius_infra.ratelimit._step import DECIDE, request, written
+from mobius_infra.ratelimit._step import DECIDE, written
 from mobius_infra.ratelimit._table import Taken, key_of, short
 
 OnError = Literal["local", "open", "closed"]
@@ -38,21 +38,29 @@ class Shared:
         name: of the limiter.
         backend: keeps the limits.
         on_error: what holds while it is away.
+        mirror: count what it grants against this process's share too.
         clock: measures pauses.
         events: where the loss and the return are told.
     """
 
     __slots__ = (
-        "_answered", "_backend", "_careful_until", "_clock", "_events", "_lost_at", "_name",
-        "_on_error", "_probe_at", "errors",
+        "_answered", "_backend", "_careful_until", "_clock", "_events", "_lost_at", "_mirror",
+        "_name", "_on_error", "_probe_at", "errors",
     )  # fmt: skip
 
     def __init__(
-        self, name: str, backend: Backend, on_error: OnError, clock: Clock, events: Events
+        self,
+        name: str,
+        backend: Backend,
+        on_error: OnError,
+        mirror: bool,
+        clock: Clock,
+        events: Events,
     ) -> None:
         self._name = name
         self._backend = backend
         self._on_error = on_error
+        self._mirror = mirror and on_error == "local"
         self._clock = clock
         self._events = events
         self._lost_at: float | None = None
@@ -70,10 +78,14 @@ class Shared:
         now = self._clock.monotonic()
         if self._lost_at is None and now >= self._careful_until:
             try:
-                return await self._run(share.policy, key, "take", cost, most, patience)
+                taken = await self._run(share.policy, key, "take", cost, most, patience)
             except BackendError as error:
                 self._failed(error)
                 return self._without(share, key, cost, most, patience)
+            if self._mirror and taken.granted > 0:
+                # As far as it is there: one process may have more than its share.
+                share.local.table.take(key_of(key), 0, taken.granted, 0)
+            return taken
         return await self._carefully(share, key, cost, most, patience, now)
 
     async def _carefully(
@@ -104,24 +116,30 @@ class Shared:
         if beside and taken.granted < own.granted:
             spare = own.granted - max(taken.granted, 0)
             share.local.table.give_back(key_of(key), spare, own)
+        if beside and taken.granted >= 0:
+            return taken._replace(wait=max(taken.wait, own.wait))
         return taken
 
     async def peek(self, share: Share, key: str, cost: int) -> Taken:
         """Say what a call would get."""
+        told = None
         if self._lost_at is None:
             try:
-                return await self._run(share.policy, key, "peek", cost, cost, 0)
+                told = await self._run(share.policy, key, "peek", cost, cost, 0)
             except BackendError as error:
                 self._failed(error)
-        if self._on_error == "local":
-            return share.local.table.peek(key_of(key), min(cost, share.local.quota))
-        return self._without(share, key, cost, cost, 0)
+        if told is not None and self._clock.monotonic() >= self._careful_until:
+            return told
+        if self._on_error != "local":
+            return told or self._without(share, key, cost, cost, 0)
+        own = share.local.table.peek(key_of(key), min(cost, share.local.quota))
+        return own if told is None or own.wait > told.wait else told
 
     async def give_back(self, share: Share, key: str, cost: int, taken: Taken) -> None:
         """Give back to where it was taken; what a backend can't be told is lost."""
         if taken.home == "share":
             share.local.table.give_back(key_of(key), cost, taken)
-        elif taken.home == "backend":
+        elif taken.home == "backend" and self._lost_at is None:
             try:
                 await self._run(share.policy, key, "refund", cost, cost, 0, taken.at, taken.marks)
             except BackendError as error:
@@ -151,8 +169,9 @@ class Shared:
         marks: Sequence[int] = (),
     ) -> Taken:
         words = written(policy.rules, marks) if marks else policy.words
-        asked = request(op, cost, most, patience, at, words)
-        reply = await self._backend.run(DECIDE, self._stored(policy, key), asked)
+        script = policy.taker if op == "take" else DECIDE
+        stored = self._stored(policy, key)
+        reply = await self._backend.run(script, stored, op, cost, most, patience, at, *words)
         granted, wait, now, *told = reply
         left = tuple(zip(told[::3], told[1::3], strict=True))
         return Taken(granted, wait, now, told[2::3], left, "backend")

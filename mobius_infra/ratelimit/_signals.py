@@ -9,9 +9,8 @@ from contextvars import Context
 from pathlib import Path
 from typing import Literal, Protocol
 
-from mobius_infra.core import Clock, ConfigurationError, SystemClock
+from mobius_infra.core import Cgroup, Clock, ConfigurationError, SystemClock
 from mobius_infra.ratelimit._overload_checks import require_positive
-from mobius_infra.ratelimit._signals_cgroup import Cgroup
 
 _SOME = re.compile(r"^some avg10=(\d+\.\d+)", re.MULTILINE)
 

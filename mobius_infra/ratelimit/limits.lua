@@ -162,13 +162,14 @@ local function kind_of(name)
     return bucket(name)
 end
 
-return function(state, seconds, asked)
+-- After `at` come each rule's kind, a, b, c and mark.
+return function(state, seconds, op, cost, most, patience, at, ...)
     local now = floor(seconds * 1000000 + 0.5)
-    local op, cost, most, patience, at, rules = unpack(cjson.decode(asked))
-    local granted, wait, refused, kinds = 0, 0, false, {}
+    local words, kinds = {...}, {}
+    local granted, wait, refused = 0, 0, false
     state = state or {}
-    for index, rule in ipairs(rules) do
-        local name, a, b, c, mark = unpack(rule)
+    for index = 1, #words / 5 do
+        local name, a, b, c, mark = unpack(words, 5 * index - 4, 5 * index)
         local kind = kind_of(name)
         local own = state[index] or kind.fresh(now)
         kinds[index], state[index] = kind, own
@@ -178,23 +179,26 @@ return function(state, seconds, asked)
         else
             local after = kind.look(own, now, cost, a, b, c)
             wait = max(wait, after)
-            refused = refused or after > (name == 'queue' and c or patience)
+            local most = max(patience, 0)
+            if name == 'queue' then most = patience < 0 and c or min(c, patience) end
+            refused = refused or after > most
         end
     end
     if op == 'take' then
         granted = refused and -1 or cost
         if not refused and most > cost and wait == 0 then
             local left = most
-            for index, rule in ipairs(rules) do
-                left = min(left, (kinds[index].report(state[index], now, unpack(rule, 2, 4))))
+            for index, kind in ipairs(kinds) do
+                local _, a, b, c = unpack(words, 5 * index - 4, 5 * index)
+                left = min(left, (kind.report(state[index], now, a, b, c)))
             end
             granted = max(cost, left)
         end
     end
     local reset, told = 0, {granted, wait, now, 0, 0, 0} -- with room for one: most ask for one
-    for index, rule in ipairs(rules) do
-        local own, kind, place, mark = state[index], kinds[index], 3 * index, 0
-        local _, a, b, c = unpack(rule)
+    for index, kind in ipairs(kinds) do
+        local own, place, mark = state[index], 3 * index, 0
+        local _, a, b, c = unpack(words, 5 * index - 4, 5 * index)
         if op == 'take' and not refused then
             mark = kind.spend(own, granted, wait, a, b, c, now)
         end

@@ -133,16 +133,16 @@ class Node:
     """A process with one breaker."""
 
     def __init__(
-        self, shared: Backend, clock: ManualClock, dependency: Dependency, **given: Any
+        self, shared: Backend, clock: ManualClock, dependency: Dependency, /, **given: Any
     ) -> None:
         options: dict[str, Any] = {
             "consecutive_failures": 2, "failure_rate": None, "draw": lambda: 0.0,
-            "backoff": Backoff(10.0, 80.0), "probe_timeout": 30.0,
+            "backoff": Backoff(10.0, 80.0), "probe_timeout": 30.0, "clock": clock,
         }  # fmt: skip
         fleet = {"quorum": 2, "draw": lambda: 0.0} | given.pop("fleet", {})
         self.line = Line(shared)
         self.fleet = Fleet(self.line, clock=clock, **fleet)  # type: ignore[arg-type]  # a part
-        self.breaker = CircuitBreaker("upstream", clock=clock, fleet=self.fleet, **options | given)
+        self.breaker = CircuitBreaker("upstream", fleet=self.fleet, **options | given)
         self.dependency = dependency
         self.heard: list[Event] = []
         self.fleet.events.subscribe(self.heard.append)

@@ -555,3 +555,25 @@ async def test_a_listener_that_ends_the_process_keeps_no_probes_slot(
         breaker.admit()
     unsubscribe()
     assert breaker.admit().probe
+
+
+@pytest.mark.parametrize("mode", ["enabled", "shadow"])
+async def test_a_listener_that_isolates_what_half_opens_lets_no_probe_through(
+    mode: str, manual_clock: ManualClock
+) -> None:
+    breaker = make(manual_clock, mode=mode)
+    await fail(breaker, 2)
+    manual_clock.tick(10)
+
+    def isolate(event: Event) -> None:
+        if isinstance(event, CircuitHalfOpened):
+            breaker.isolate("not before the maintenance is over")
+
+    breaker.events.subscribe(isolate)
+    if mode == "shadow":
+        assert await call(breaker) == "answer"
+        return
+    with pytest.raises(CircuitOpenError) as caught:
+        await call(breaker)
+    assert caught.value.state == "isolated"
+    assert breaker.stats().successes == 0

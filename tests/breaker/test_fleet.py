@@ -303,3 +303,15 @@ async def test_a_backend_that_is_slow_makes_no_probe_slow(nodes: Nodes) -> None:
     assert await probe == "answer"
     await nodes.clock.advance(0)
     assert nodes.states == ["closed"] * 2
+
+
+async def test_a_probe_is_measured_by_the_clock_of_its_breaker(nodes: Nodes) -> None:
+    await nodes.clock.advance(1000)
+    own = ManualClock()  # not the fleet's
+    await nodes.start(2, clock=own, slow_after=1.0, slow_rate=1.0)
+    await nodes.open()
+    own.tick(10)
+    await nodes.clock.advance(10)
+    assert await nodes[0].call() == "answer"
+    await nodes.clock.advance(0)
+    assert nodes.states == ["closed"] * 2

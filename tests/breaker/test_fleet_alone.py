@@ -201,6 +201,24 @@ async def test_a_probe_whose_grant_was_not_heard_ends_all_the_same(nodes: Nodes)
     assert nodes.states == ["closed"] * 2
 
 
+async def test_of_two_probes_whose_grants_were_not_heard_each_ends(nodes: Nodes) -> None:
+    await nodes.start(2, permits=2)
+    await nodes.open()
+    await nodes.clock.advance(10)
+    nodes[0].line.loses_answers = True
+    nodes[0].line.late = late = asyncio.Event()
+    nodes.dependency.gate = asyncio.Event()
+    calls = [asyncio.create_task(nodes[0].call()) for _ in range(2)]
+    await nodes.clock.advance(0)
+    late.set()
+    await nodes.clock.advance(0)
+    nodes.dependency.gate.set()
+    assert [await call for call in calls] == ["answer"] * 2
+    nodes[0].line.mend()
+    await nodes.clock.advance(5)
+    assert nodes.states == ["closed"] * 2
+
+
 async def test_who_failed_again_after_that_does_not(nodes: Nodes) -> None:
     await nodes.start(2)
     await nodes.open()

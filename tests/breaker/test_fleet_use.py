@@ -229,6 +229,33 @@ async def test_a_broken_backend_ends_nothing_in_the_background(what: str, nodes:
     assert nodes.states == ["isolated"] * 3
 
 
+@pytest.mark.parametrize("what", ["run", "publish", "ping"])
+async def test_a_backend_that_cancels_its_own_work_cancels_nothing_else(
+    what: str, nodes: Nodes
+) -> None:
+    await nodes.start(2)
+    await nodes.open()
+    await nodes.clock.advance(10)
+    line = nodes[0].line
+    works = getattr(line, what)
+
+    async def cancelled(*args: Any) -> None:
+        raise asyncio.CancelledError
+
+    setattr(line, what, cancelled)
+    line.cut = what == "ping"  # so that it must ping
+    line.mute = what == "publish"
+    assert await nodes[0].call() == "answer"
+    await nodes.clock.advance(5)
+    setattr(line, what, works)
+    line.mend()
+    await nodes.clock.advance(5)
+    assert nodes[0].fleet.connected
+    await nodes[1].fleet.isolate("upstream")
+    await nodes.clock.advance(0)
+    assert nodes.states == ["isolated"] * 2
+
+
 async def test_it_says_what_it_is(nodes: Nodes) -> None:
     await nodes.start(2, fleet={"name": "api"})
     nodes[0].fleet.node = "pod-7"

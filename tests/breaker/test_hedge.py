@@ -265,6 +265,29 @@ async def test_a_first_attempt_that_does_not_heed_its_end_changes_nothing(
     assert call.cancelling() == 0
 
 
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt])
+async def test_the_end_of_the_process_is_not_taken_for_the_end_of_the_first(
+    end: type[BaseException], manual_clock: ManualClock
+) -> None:
+    async def ask() -> str:
+        if asyncio.current_task() is not call:
+            return "second"
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise end
+
+    async def calling() -> object:
+        try:
+            return await hedge(after=2.0, clock=manual_clock)(ask)()
+        except end:  # or it would end the test
+            return "ended"
+
+    call = asyncio.create_task(calling())
+    await manual_clock.advance(2)
+    assert await call == "ended"
+
+
 async def test_an_outer_timeout_is_still_a_timeout(manual_clock: ManualClock) -> None:
     async def ask() -> None:
         await asyncio.Event().wait()

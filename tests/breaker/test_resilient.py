@@ -10,11 +10,13 @@ from mobius_infra.breaker import (
     BulkheadFullError,
     CircuitBreaker,
     CircuitOpenError,
+    DeadlineExceededError,
     KeyedBreaker,
     RetryBudget,
     State,
     ThrottledError,
     bulkhead,
+    deadline,
     fallback,
     hedge,
     resilient,
@@ -349,6 +351,63 @@ async def test_timeout_and_bulkhead_after_the_queue_it_is_a_timeout(
         await call
     assert breaker.stats().failures == 1
     assert limiter.in_use == 0
+
+
+async def test_breaker_and_bulkhead_who_is_given_up_in_the_queue_was_not_slow(
+    manual_clock: ManualClock,
+) -> None:
+    clock, upstream = manual_clock, Upstream(manual_clock)
+    breaker = CircuitBreaker(
+        "upstream", slow_rate=1.0, slow_after=1.0, minimum_calls=2, clock=clock
+    )
+    limiter = bulkhead(1, queue=5, max_wait=60.0, clock=clock)
+    ask = resilient(breaker=breaker, bulkhead=limiter)(upstream.ask)
+    async with limiter:
+        for _ in range(3):
+            call = asyncio.create_task(ask())
+            await clock.advance(5)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+    assert upstream.asked == 0
+    assert (breaker.stats().neutral, breaker.stats().slow) == (3, 0)
+    assert breaker.state is State.CLOSED
+
+
+@pytest.mark.parametrize("in_a_task", [False, True])
+async def test_breaker_and_timeout_a_deadline_around_both_is_the_callers_impatience(
+    in_a_task: bool, upstream: Upstream, clock: ManualClock
+) -> None:
+    breaker = make_breaker(clock)
+    upstream.takes = 1.0
+    ask = resilient(breaker=breaker, timeout=timeout(2.0, clock=clock))(upstream.ask)
+    calls = []
+
+    async def hurry() -> None:
+        if not in_a_task:
+            await ask()
+        calls.append(asyncio.create_task(ask()))  # cancelled by the time-out, not the deadline
+        await asyncio.wait(calls[-1:])
+
+    for _ in range(5):
+        with pytest.raises(DeadlineExceededError):
+            await deadline(0.1, clock=clock).run(hurry)
+    for call in calls:
+        with pytest.raises(DeadlineExceededError):
+            await call
+    assert (breaker.stats().neutral, breaker.stats().failures) == (5, 0)
+
+
+async def test_breaker_and_deadline_one_inside_the_breaker_is_a_failure(
+    upstream: Upstream, clock: ManualClock
+) -> None:
+    breaker = make_breaker(clock)
+    upstream.takes = 5.0
+    ask = breaker(deadline(1.0, clock=clock)(upstream.ask))
+    async with deadline(60.0, clock=clock):
+        with pytest.raises(DeadlineExceededError):
+            await ask()
+    assert breaker.stats().failures == 1
 
 
 async def test_cancellation_goes_through_all_and_leaves_nothing_behind(

@@ -84,6 +84,11 @@ def test_samples_read_each_declared_field_and_no_other() -> None:
     ]
 
 
+def test_a_number_that_is_not_known_has_no_sample() -> None:
+    read = list(samples(Numbers({}, None, "open")))  # type: ignore[arg-type]
+    assert [each.name for each in read] == ["mode"]
+
+
 @pytest.mark.parametrize(
     ("error", "fields"),
     [

@@ -111,6 +111,29 @@ async def test_a_button_asks_again(here: World) -> None:
     assert (await user.reply())["text"].startswith("1 ETH = ")
 
 
+async def test_it_knows_who_uses_it_for_what_and_how_far_they_come(here: World) -> None:
+    ada, alan = here.server.user("Ada"), here.server.user("Alan")
+    await here.ask(ada, "/start")
+    await here.ask(alan, "/start@pricebot")
+    ada.send("/price eth")
+    message = await ada.reply()
+    ada.press(message, message["reply_markup"]["inline_keyboard"][0][0]["callback_data"])
+    await ada.reply()
+    await here.ask(alan, "hello")
+    usage = here.parts.usage
+    assert usage.users.count("day") == 2
+    assert usage.features.stats().uses == {
+        "other": 0, "start": 2, "price": 1, "again": 1, "text": 1,
+    }  # fmt: skip
+    assert usage.funnel.stats().users == {"start": 2, "price": 1, "again": 1}
+    async with httpx.AsyncClient() as client:
+        url = here.parts.status_url.replace("/status", "/metrics")
+        text = (await client.get(url)).text
+    for name in ("process_resident_bytes", "machine_cpus", "event_loop_tasks", "funnel_users"):
+        assert f"mobius_{name}{{" in text
+    assert "mobius_process_failures_total{" not in text
+
+
 async def test_who_asks_too_much_is_told_when_to_come_back(here: World) -> None:
     hasty, patient = here.server.user("Ada"), here.server.user("Alan")
     for _ in range(8):  # not waiting for answers, which go out one a second

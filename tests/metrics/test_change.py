@@ -85,6 +85,11 @@ def test_a_constant_series_never_changed_and_a_clean_step_did() -> None:
     assert (change.at, change.before, change.after) == (30, 0.1, 0.3)
 
 
+def test_the_order_of_the_points_does_not_matter() -> None:
+    points = timed(NILE)
+    assert found(random.Random(1).sample(points, len(points))) == found(points)
+
+
 def test_gaps_and_times_in_the_future_shift_nothing() -> None:
     [change] = found([*timed([0.0] * 30), *((1e9 + at, 1.0) for at in range(30))])
     assert change.at == 1e9

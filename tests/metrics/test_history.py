@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+from collections.abc import Awaitable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from mobius_infra.core import BackendUnavailableError, ConfigurationError, open_backend
 from mobius_infra.core.backends._memory import MemoryBackend
 from mobius_infra.metrics import History, HistoryNotSaved, Resolution, sparkline
+from mobius_infra.metrics._archive import SLICE
 from mobius_infra.metrics._cells import Cell, Cells
 from mobius_infra.testing import ManualClock
 
@@ -175,18 +177,22 @@ async def test_it_reads_what_is_tracked_at_each_interval(manual_clock: ManualClo
     assert manual_clock.sleepers == 0
 
 
-@pytest.mark.parametrize("url", ["memory://", "sqlite"])
-async def test_it_survives_a_restart(url: str, manual_clock: ManualClock, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "home", ["memory", "sqlite", "postgres_url", "redis_url", "valkey_url", "redis_cluster_url"]
+)
+async def test_it_survives_a_restart(
+    home: str, manual_clock: ManualClock, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Cells of before and after, in one step too, and of series that nobody tracks any more."""
-    if url == "sqlite":
-        url = f"sqlite:///{tmp_path}/history.db"
+    local = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/history.db"}
+    url = local.get(home) or f"{request.getfixturevalue(home)}?timeout=20&connect_timeout=20"
     chance = random.Random(1)
     whole = History("h", clock=manual_clock)
-    async with open_backend(url, clock=manual_clock) as backend:
+    async with open_backend(url) as backend:
         for part in range(4):
             history = History("h", backend=backend, clock=manual_clock)
             async with history:
-                for _ in range(100):
+                for _ in range(60):
                     for series in ("a", f"only {part}"):
                         value = chance.gauss(0, 1)
                         history.record(series, value)
@@ -221,6 +227,86 @@ async def test_what_is_stored_never_replaces_what_is_newer(manual_clock: ManualC
         manual_clock.tick(1)
     await new.load()
     assert [each.last for each in new.read("x", 10)] == [1.0] * 4 + [2.0] * 5
+
+
+async def turns_of(operation: Awaitable[None]) -> int:
+    """Return how many turns the event loop makes for others during an operation."""
+    turns, over = 0, False
+
+    async def others() -> None:
+        nonlocal turns
+        while not over:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    await operation
+    over = True
+    await task
+    return turns
+
+
+async def a_long_one(backend: MemoryBackend, clock: ManualClock) -> History:
+    """Make and save a history of six series, each of 25 full blocks."""
+    history = History("h", resolutions=[Resolution(60, 1440)], backend=backend, clock=clock)
+    for series in range(6):
+        for minute in range(1440):
+            history.record(f"s{series}", minute, clock.time() - 60.0 * minute)
+    assert await turns_of(history.save()) >= 6 * 25 // SLICE
+    return history
+
+
+async def test_however_much_is_loaded_or_saved_others_have_their_turn(
+    manual_clock: ManualClock,
+) -> None:
+    backend = MemoryBackend(clock=manual_clock)
+    old = await a_long_one(backend, manual_clock)
+    new = History("h", resolutions=old._resolutions, backend=backend, clock=manual_clock)
+    assert await turns_of(new.load()) >= 6 * 25 // SLICE
+    assert state(new) == state(old)
+
+
+@pytest.mark.parametrize("turns", [1, 4, 9])
+async def test_a_cancelled_load_goes_on_where_it_was(turns: int, manual_clock: ManualClock) -> None:
+    backend = MemoryBackend(clock=manual_clock)
+    old = await a_long_one(backend, manual_clock)
+    new = History("h", resolutions=old._resolutions, backend=backend, clock=manual_clock)
+    task = asyncio.create_task(new.load())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await new.load()
+    assert state(new) == state(old)
+
+
+async def test_what_comes_while_it_loads_is_not_replaced_by_what_grew_too_old(
+    manual_clock: ManualClock,
+) -> None:
+    """The oldest cell that is stored and the newest have the same place."""
+
+    class Passing(ManualClock):
+        """Ten minutes pass at each turn, and each minute brings a value."""
+
+        __slots__ = ()
+
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds)
+            for _ in range(10):
+                self.tick(60)
+                new.record("s5", -1.0)
+
+    backend = MemoryBackend(clock=manual_clock)
+    old = await a_long_one(backend, manual_clock)
+    clock = Passing()
+    new = History("h", resolutions=old._resolutions, backend=backend, clock=clock)
+    await new.load()
+    minutes = round((clock.time() - EPOCH) / 60)
+    assert [each.last for each in new.read("s5", 86_400)] == [
+        *range(1439 - minutes, -1, -1),
+        *[-1.0] * minutes,
+    ]
 
 
 async def test_a_backend_that_is_gone_costs_nothing_but_time(manual_clock: ManualClock) -> None:

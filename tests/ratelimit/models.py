@@ -17,7 +17,7 @@ from mobius_infra.ratelimit import (
     SlidingWindowLog,
     TokenBucket,
 )
-from mobius_infra.ratelimit._step import evaluate, fresh
+from mobius_infra.ratelimit._step import OWN, evaluate, fresh
 
 START = 1_700_000_000_000_000  # microseconds
 
@@ -57,7 +57,7 @@ class Asked:
         self.now = now
         self.state: State = fresh(self.rules, now)
 
-    def take(self, cost: int = 1, patience: int = 0, most: int = 0) -> int:
+    def take(self, cost: int = 1, patience: int = OWN, most: int = 0) -> int:
         """Return the microseconds that the call waits, or -1 if it was refused."""
         granted, wait, marks = evaluate(self.rules, self.state, self.now, cost, most, patience)
         self.granted, self.marks, self.wait = granted, marks, wait

@@ -22,7 +22,7 @@ from mobius_infra.ratelimit import (
     SlidingWindowLog,
     TokenBucket,
 )
-from mobius_infra.ratelimit._step import DECIDE, request, written
+from mobius_infra.ratelimit._step import DECIDE, written
 from mobius_infra.testing import ManualClock
 from tests.conformance.conftest import url_of
 from tests.conformance.summary import HOMES
@@ -143,7 +143,7 @@ async def test_a_key_lives_at_least_until_its_limit_is_fresh(
         left: Any = redis_server.call("PTTL", key)
         assert left / 1000 >= (await limiter.peek("k")).reset
     # And is gone by itself: nothing is kept of a limit that is as fresh.
-    assert DECIDE.step(None, 1.0, request("peek", 0, 0, 0, 0, written([limit.rule])))[0] is None
+    assert DECIDE.step(None, 1.0, "peek", 0, 0, 0, 0, *written([limit.rule]))[0] is None
 
 
 async def test_the_servers_time_counts_not_the_callers(redis_url: str) -> None:

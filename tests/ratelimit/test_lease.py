@@ -178,3 +178,58 @@ def test_leases_of_what_has_none_are_refused(manual_clock: ManualClock) -> None:
         with pytest.raises(ConfigurationError):
             RateLimiter(**{"name": "x", "limit": "5/second", "backend": backend,
                            "lease": PermitLease(), **options})  # type: ignore[arg-type]  # fmt: skip
+
+
+async def test_a_large_cost_that_is_refused_refuses_no_small_one(
+    manual_clock: ManualClock,
+) -> None:
+    backend = Flaky(manual_clock)
+    limiter = RateLimiter("x", TokenBucket("1/hour", 100), backend=backend,
+                          lease=PermitLease(10, ttl=10), clock=manual_clock)  # fmt: skip
+    await limiter.acquire("k", 20)
+    assert await passed(limiter, "k", 3, cost=90) == 0
+    assert await passed(limiter, "k", 100) == 80
+    asked = backend.asked
+    assert await passed(limiter, "k", 3, cost=90) == 0
+    assert backend.asked == asked  # what refuses one refuses ninety
+
+
+async def test_a_lease_that_was_given_back_takes_nothing_back_any_more(
+    manual_clock: ManualClock,
+) -> None:
+    backend = Flaky(manual_clock)
+    one, two = (
+        RateLimiter("x", TokenBucket("1/second", 10), backend=backend, lease=lease,
+                    clock=manual_clock)
+        for lease in (PermitLease(10, ttl=60), None)
+    )  # fmt: skip
+    permits = [await one.acquire("k") for _ in range(5)]
+    manual_clock.tick(5)  # five have come back by themselves
+    await one.release()
+    assert await passed(two, "k", 99) == 10
+    for permit in permits:
+        await permit.cancel()
+    await one.release()
+    assert await passed(two, "k", 99) == 0
+
+
+async def test_keys_of_strangers_take_no_more_memory_than_others(
+    manual_clock: ManualClock,
+) -> None:
+    backend = Flaky(manual_clock)
+    limiter = RateLimiter("x", TokenBucket("1/day", 10), key="key", backend=backend,
+                          lease=PermitLease(10, ttl=60), clock=manual_clock)  # fmt: skip
+
+    @limiter
+    async def f(key: str) -> None: ...
+
+    long = "k" * 100_000
+    permit = await limiter.acquire(long)
+    await f(long)
+    await permit.cancel()
+    assert backend.asked == 1
+    assert limiter._leases is not None
+    assert max(map(len, map(str, limiter._leases._room.values))) < 200
+    assert await passed(limiter, long, 99) == 9
+    await limiter.reset(long)
+    assert await passed(limiter, long, 99) == 10

@@ -84,7 +84,8 @@ async def test_a_call_that_is_refused_anyway_probes_and_spends_nothing(
         manual_clock.tick(0.5)
         assert await passed(limiter, "k", 5) == 0
     assert limiter.stats().mode == "shared"
-    assert (await limiter.peek("k")).remaining == 8
+    another = RateLimiter("x", TokenBucket("1/day", 8), backend=backend, clock=manual_clock)
+    assert (await another.peek("k")).remaining == 8
 
 
 async def test_one_answer_among_failures_restores_nothing(manual_clock: ManualClock) -> None:
@@ -196,3 +197,61 @@ async def test_a_real_server_that_fails(fault: str, own_redis_server: OwnRedisSe
 
         await eventually(restored, timeout=30, what="the backend is trusted again")
         assert await passed(limiter, "k", 50) == 0  # the share was spent, and still holds
+
+
+async def test_who_waits_after_a_return_waits_for_the_share_too(
+    manual_clock: ManualClock,
+) -> None:
+    """The backend was emptied meanwhile, and would let them all through at once."""
+    backend = Flaky(manual_clock)
+    limiter = RateLimiter("x", TokenBucket("1/second", 10), on_limit="wait", max_wait=60,
+                          backend=backend, clock=manual_clock)  # fmt: skip
+    backend.away = True
+    assert await passed(limiter, "k", 10) == 10
+    backend.away = False
+    await heal(limiter, manual_clock)
+    assert limiter.stats().mode == "shared"
+    tasks = [asyncio.create_task(limiter.acquire("k")) for _ in range(10)]
+    await manual_clock.advance(3)
+    assert sum(task.done() for task in tasks) <= 5  # what the share had gained, 1.5 + 3
+    await manual_clock.advance(10)
+    assert all(task.done() for task in tasks)
+
+
+async def test_a_peek_after_a_return_says_what_a_call_would_get(manual_clock: ManualClock) -> None:
+    backend = Flaky(manual_clock)
+    limiter = RateLimiter("x", TokenBucket("1/minute", 1), backend=backend, clock=manual_clock)
+    backend.away = True
+    assert await passed(limiter, "k", 1) == 1
+    backend.away = False
+    await heal(limiter, manual_clock)
+    told = await limiter.peek("k")
+    assert (told.allowed, told.remaining) == (False, 0)
+    assert told.retry_after == pytest.approx(58.5)
+    assert await passed(limiter, "k", 1) == 0
+
+
+async def test_nothing_is_given_back_to_a_backend_that_is_away(manual_clock: ManualClock) -> None:
+    """Each would cost a time-out, and put off the next probe."""
+    backend = Flaky(manual_clock)
+    limiter = RateLimiter("x", TokenBucket("1/hour", 99), backend=backend, clock=manual_clock)
+    permits = [await limiter.acquire("k") for _ in range(9)]
+    backend.away = True
+    await passed(limiter, "k", 1)
+    asked = backend.asked
+    for permit in permits:
+        await permit.cancel()
+    assert backend.asked == asked
+
+
+@pytest.mark.parametrize("limit", [SlidingWindowLog("20/minute"), TokenBucket("20/minute", 20)])
+async def test_with_a_mirror_a_loss_is_no_second_burst(
+    limit: Any, manual_clock: ManualClock
+) -> None:
+    backend = Flaky(manual_clock)
+    limiter = RateLimiter("x", limit, backend=backend, mirror=True, clock=manual_clock)
+    assert await passed(limiter, "k", 30) == 20
+    backend.away = True
+    assert await passed(limiter, "k", 30) == 0
+    manual_clock.tick(60)
+    assert await passed(limiter, "k", 30) == 20

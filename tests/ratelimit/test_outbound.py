@@ -13,6 +13,7 @@ from mobius_infra.core import ConfigurationError, open_backend
 from mobius_infra.ratelimit import Outbound, RateLimitedError, RateLimiter, TokenBucket, telegram
 from mobius_infra.testing import ManualClock
 from tests.ratelimit.models import most_in
+from tests.ratelimit.support import Flaky, Slow
 
 
 class TooManyRequestsError(Exception):
@@ -240,3 +241,78 @@ async def test_whatever_is_sent_no_limit_is_exceeded(todo: list[Any]) -> None:
         assert most_in(times, 999_000) <= 1  # the clock's floats are read to a microsecond
         if str(chat)[0] in "-@":
             assert most_in(times, 59_999_000) <= 20
+
+
+async def test_what_a_share_refuses_after_an_outage_is_waited_for(
+    manual_clock: ManualClock,
+) -> None:
+    """The backend, back and empty, would let it out; the process knows what went out meanwhile."""
+    backend = Flaky(manual_clock)
+    sender = Sender(telegram(backend=backend, clock=manual_clock), manual_clock)
+    backend.away = True
+    sender.start(-1, 20)
+    await manual_clock.advance(20)
+    backend.away = False
+    sender.start(-2, 5)  # their decisions find out that it is back
+    await manual_clock.advance(5)
+    assert len(sender.of(-1)) == 20
+    sender.start(-1)
+    asked = backend.asked
+    await manual_clock.advance(1)
+    assert backend.asked - asked < 10
+    await manual_clock.advance(60)
+    assert sender.of(-1)[20:] == pytest.approx([60], abs=1e-3)
+    await sender.end()
+
+
+async def test_processes_keep_to_shares_while_the_backend_is_away(
+    manual_clock: ManualClock,
+) -> None:
+    backend = Flaky(manual_clock)
+    backend.away = True
+    senders = [
+        Sender(telegram(backend=backend, replicas=2, clock=manual_clock), manual_clock)
+        for _ in range(2)
+    ]
+    for sender in senders:
+        sender.start(-1, 30)
+    await manual_clock.advance(59)
+    assert sum(len(sender.of(-1)) for sender in senders) == 20
+    for sender in senders:
+        await sender.end()
+
+
+async def test_nobody_is_let_out_later_than_said_by_a_slow_backend(
+    manual_clock: ManualClock,
+) -> None:
+    backend = Slow(manual_clock)
+    limits = telegram(max_wait=1, backend=backend, clock=manual_clock)
+    tasks = [asyncio.create_task(limits.slot(chat)) for chat in (1, 2)]
+    await manual_clock.advance(2)
+    backend.answer()
+    await manual_clock.advance(0)
+    assert [isinstance(task.exception(), RateLimitedError) for task in tasks] == [True, True]
+    assert limits.stats().sent == 0
+
+
+async def test_a_pause_without_end_does_not_hide_the_error(sender: Sender) -> None:
+    sender.errors[7] = float("inf")
+    with pytest.raises(TooManyRequestsError):
+        await sender._send(7)
+
+
+async def test_a_group_gets_no_more_when_the_backend_is_lost(manual_clock: ManualClock) -> None:
+    backend = Flaky(manual_clock)
+    sender = Sender(telegram(backend=backend, clock=manual_clock), manual_clock)
+    sender.start(-1, 20)
+    await manual_clock.advance(20)
+    assert len(sender.of(-1)) == 20
+    backend.away = True
+    sender.start(-1, 40)
+    await manual_clock.advance(30)
+    backend.away = False
+    await manual_clock.advance(150)
+    out = [(round(at * 1e6), 1) for at in sender.of(-1)]
+    assert len(out) == 60
+    assert most_in(out, 60_000_000) == 20
+    await sender.end()

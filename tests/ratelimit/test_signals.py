@@ -14,109 +14,13 @@ from typing import Any
 import psutil
 import pytest
 
-from mobius_infra.core import ConfigurationError
+from mobius_infra.core import Cgroup, ConfigurationError
 from mobius_infra.ratelimit import CpuLoad, LoopLag, MemoryLoad, Pressure
 from mobius_infra.ratelimit._signals import machine_bytes, resident_bytes
-from mobius_infra.ratelimit._signals_cgroup import Cgroup
 from mobius_infra.testing import ManualClock
+from tests.core.cgroups import GROUP, V2, write
 
 NAN = float("nan")
-
-
-def write(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text + "\n")
-    return root
-
-
-GROUP = "sys/fs/cgroup"
-
-V2 = {
-    "proc/self/cgroup": "0::/app.slice/api",
-    f"{GROUP}/cgroup.controllers": "cpu io memory pids",
-    f"{GROUP}/app.slice/cpu.max": "150000 100000",
-    f"{GROUP}/app.slice/memory.max": "1000000000",
-    f"{GROUP}/app.slice/api/cpu.max": "max 100000",
-    f"{GROUP}/app.slice/api/cpu.stat": "usage_usec 2500000\nuser_usec 2000000",
-    f"{GROUP}/app.slice/api/memory.max": "max",
-    f"{GROUP}/app.slice/api/memory.current": "600000000",
-    f"{GROUP}/app.slice/api/memory.stat": "anon 1\ninactive_file 100000000\nactive_file 3",
-}
-
-V1 = {
-    "proc/self/cgroup": "5:cpu,cpuacct:/docker/1\n4:memory:/docker/1\n1:name=systemd:/docker/1",
-    f"{GROUP}/cpu,cpuacct/docker/1/cpu.cfs_quota_us": "50000",
-    f"{GROUP}/cpu,cpuacct/docker/1/cpu.cfs_period_us": "100000",
-    f"{GROUP}/cpu,cpuacct/docker/1/cpuacct.usage": "2500000000",
-    f"{GROUP}/cpu,cpuacct/docker/cpu.cfs_quota_us": "-1",
-    f"{GROUP}/cpu,cpuacct/docker/cpu.cfs_period_us": "100000",
-    f"{GROUP}/memory/docker/1/memory.limit_in_bytes": "9223372036854771712",
-    f"{GROUP}/memory/docker/1/memory.usage_in_bytes": "600000000",
-    f"{GROUP}/memory/docker/1/memory.stat": "cache 1\ntotal_inactive_file 100000000",
-    f"{GROUP}/memory/docker/memory.limit_in_bytes": "1000000000",
-}
-
-
-@pytest.mark.parametrize(("files", "cpus"), [(V2, 1.5), (V1, 0.5)])
-def test_the_smallest_limit_on_the_way_up_counts(
-    files: dict[str, str], cpus: float, tmp_path: Path
-) -> None:
-    cgroup = Cgroup(write(tmp_path, files))
-    assert cgroup.unified == (files is V2)
-    assert cgroup.cpus() == cpus
-    assert cgroup.cpu_seconds() == 2.5
-    assert cgroup.memory_limit() == 1_000_000_000
-    assert cgroup.memory_used() == 500_000_000
-
-
-def test_in_a_container_the_mount_is_the_group_though_the_path_is_the_hosts(
-    tmp_path: Path,
-) -> None:
-    files = {
-        "proc/self/cgroup": "0::/kubepods/pod1/c1",
-        f"{GROUP}/cgroup.controllers": "cpu memory",
-        f"{GROUP}/cpu.max": "25000 100000",
-        f"{GROUP}/memory.max": "5000",
-    }
-    cgroup = Cgroup(write(tmp_path, files))
-    assert (cgroup.cpus(), cgroup.memory_limit()) == (0.25, 5_000)
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        {},
-        {"proc/self/cgroup": "0::/"},
-        {
-            "proc/self/cgroup": "0::/../../etc",
-            f"{GROUP}/cgroup.controllers": "",
-            "sys/etc/memory.max": "1",
-        },
-        {
-            "proc/self/cgroup": "4:memory:/",
-            f"{GROUP}/memory/memory.limit_in_bytes": "9223372036854771712",
-        },
-        {
-            f"{GROUP}/cgroup.controllers": "cpu",
-            f"{GROUP}/cpu.max": "what is this",
-            f"{GROUP}/memory.max": "",
-            f"{GROUP}/memory.current": "many",
-            f"{GROUP}/cpu.stat": "usage_usec",
-        },
-        {f"{GROUP}/cgroup.controllers": "cpu", f"{GROUP}/cpu.max": "100 0"},
-    ],
-)
-def test_what_is_missing_or_not_understood_is_no_limit(
-    files: dict[str, str], tmp_path: Path
-) -> None:
-    cgroup = Cgroup(write(tmp_path, files))
-    assert cgroup.cpus() is None
-    assert cgroup.cpu_seconds() is None
-    assert cgroup.memory_limit() is None
-    assert cgroup.memory_used() is None
-    assert cgroup.pressure_file("cpu") is None
 
 
 # Memory
@@ -196,14 +100,6 @@ def test_pressure_is_the_share_of_time_that_something_waited(tmp_path: Path) -> 
     signal = Pressure("cpu", most=0.25, file=tmp_path / "cpu")
     assert (signal.name, signal.value()) == ("cpu pressure", 0.5)
     assert repr(signal) == "Pressure('cpu pressure', most=0.25)"
-
-
-def test_the_groups_own_pressure_is_found(tmp_path: Path) -> None:
-    cgroup = Cgroup(
-        write(tmp_path, {**V2, f"{GROUP}/app.slice/api/io.pressure": "some avg10=0.00"})
-    )
-    assert cgroup.pressure_file("io") == tmp_path / GROUP / "app.slice/api/io.pressure"
-    assert cgroup.pressure_file("cpu") is None
 
 
 @pytest.mark.parametrize("text", ["", "full avg10=1.00", "some avg60=1.00", "some avg10=x"])

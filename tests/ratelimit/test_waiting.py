@@ -339,3 +339,68 @@ async def test_a_loop_that_was_held_up_lets_nobody_overtake(
     manual_clock.tick(4)  # all at once: there is room for everybody, and nobody has moved yet
     await queue.start("newcomer", decorated(7))
     assert queue.order == ["first", "second", "newcomer"]
+
+
+async def test_a_queue_is_waited_for_by_what_is_before_not_by_what_one_costs(
+    make: Make, queue: Queue, manual_clock: ManualClock
+) -> None:
+    limiter = make(LeakyQueue("1/second", 9), max_wait=3)
+    await limiter.acquire()
+    await queue.start("head", limiter.acquire())
+    await queue.start("large", limiter.acquire(cost=5))
+    assert limiter.stats().waiting == 2
+    with pytest.raises(RateLimitedError) as caught:
+        await limiter.acquire()  # after both
+    assert caught.value.retry_after == pytest.approx(7)
+    await manual_clock.advance(9)
+    assert queue.seen == [("head", 1.0), ("large", 2.0)]
+
+
+async def test_who_will_not_wait_so_long_takes_no_place_in_a_shared_queue(
+    manual_clock: ManualClock,
+) -> None:
+    """Not even for a moment: whoever came meanwhile would stand behind an empty place."""
+    backend = Slow(manual_clock)
+    one, two = (
+        RateLimiter("x", LeakyQueue("1/second", 9), backend=backend, clock=manual_clock)
+        for _ in range(2)
+    )
+    first = asyncio.create_task(one.reserve(cost=2, max_delay=0))
+    impatient = asyncio.create_task(one.reserve(max_delay=1))
+    patient = asyncio.create_task(two.reserve(max_delay=9))
+    await manual_clock.advance(0)
+    backend.answer()
+    await manual_clock.advance(0)
+    assert isinstance(impatient.exception(), RateLimitedError)
+    assert [task.result().delay for task in (first, patient)] == [0, 2]
+
+
+async def test_what_was_taken_before_a_reset_is_not_given_back_after(
+    make: Make, queue: Queue, manual_clock: ManualClock
+) -> None:
+    limiter = make(TokenBucket("1/hour", 5), max_wait=9_999)
+    old = await limiter.acquire("k", 5)
+    other = await limiter.acquire("other", 5)
+    await queue.start("ahead", limiter.acquire("k"))
+    await limiter.reset("k")
+    new = await limiter.acquire("j", 5)
+    await limiter.reserve("k", 5, max_delay=0)
+    await old.cancel()
+    queue.tasks["ahead"].cancel()
+    await manual_clock.advance(0)
+    assert (await limiter.peek("k")).remaining == 0
+    for permit in (other, new):  # of keys that were not reset
+        await permit.cancel()
+    assert (await limiter.peek("other")).remaining == (await limiter.peek("j")).remaining == 5
+
+
+async def test_many_resets_are_known_in_bounded_memory(manual_clock: ManualClock) -> None:
+    limiter = RateLimiter("x", TokenBucket("1/hour", 5), clock=manual_clock)
+    old = await limiter.acquire("k", 5)
+    await limiter.reset("k")
+    for number in range(2_500):
+        await limiter.reset(str(number))
+    assert len(limiter._gate._reset) <= 1_000
+    await limiter.acquire("k", 5)
+    await old.cancel()
+    assert (await limiter.peek("k")).remaining == 0

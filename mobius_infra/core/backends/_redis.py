@@ -13,6 +13,7 @@ from mobius_infra.core._clock import Clock
 from mobius_infra.core._config import require
 from mobius_infra.core._errors import BackendError, BackendUnavailableError
 from mobius_infra.core._events import Events
+from mobius_infra.core._msgpack import packer, unpack
 from mobius_infra.core._script import Scalar, Script
 from mobius_infra.core.backends._queue import MessageQueue
 from mobius_infra.core.backends._redis_client import (
@@ -102,6 +103,7 @@ class RedisBackend:
         self._prefix = f"{url.namespace}:"
         self._clock = clock
         self._timeout = url.connect_timeout
+        self._pack = packer()
         self._twins: dict[str, tuple[Script[Any, Any], str, str]] = {}
         self._prelude = files(__package__).joinpath("script.lua")
         self._queues: dict[MessageQueue, asyncio.Task[None]] = {}
@@ -187,11 +189,11 @@ class RedisBackend:
         self, script: Script[P, Result], key: str, *args: P.args, **kwargs: P.kwargs
     ) -> Result:
         source, digest = self._twin(script)
-        words = [_write(arg) for arg in args]
         named = self._key(key)
-        reply = await self._evaluate(f"run {script.name}", named, source, digest, *words)
-        # The twin's contract: the same scalars as the step returns, which `Result` is bound to.
-        result: Any = tuple(map(_read, reply))
+        reply = await self._evaluate(f"run {script.name}", named, source, digest, self._pack(args))
+        # The twin's contract: the same scalars as the step returns, which `Result` is bound to; of
+        # a float that is whole an int comes back, equal to it.
+        result: Any = tuple(unpack(reply))
         return result  # type: ignore[no-any-return]
 
     async def now(self) -> float:
@@ -337,22 +339,3 @@ def _database(text: str) -> int:
 
 def _expiry(ttl: float | None) -> tuple[Word, ...]:
     return () if ttl is None else ("PX", max(1, math.ceil(ttl * 1000)))
-
-
-def _write(value: object) -> str:
-    """Write an argument for a twin: a letter for its type, and itself. See `script.lua`."""
-    if isinstance(value, bool):
-        return f"b{value:d}"
-    if isinstance(value, int | float):
-        return f"n{value!r}"
-    return f"s{value}"
-
-
-def _read(word: bytes | int) -> Scalar:
-    """Read what a twin returned: of a float that is whole an int comes back, equal to it."""
-    if isinstance(word, int):
-        return word
-    kind, text = word[:1], word[1:].decode()
-    if kind == b"b":
-        return text == "1"
-    return float(text) if kind == b"n" else text

@@ -5,6 +5,7 @@ Both versions: 2 (one tree, `cpu.max`, `memory.max`) and 1 (a tree for each cont
 the smallest on the way up counts. What is missing or can't be read is no limit.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,18 +20,23 @@ class Cgroup:
         root: where the file system begins; another than `/` in tests.
     """
 
-    __slots__ = ("_cpu", "_memory", "unified")
+    __slots__ = ("_accounts", "_cpu", "_memory", "unified")
 
     def __init__(self, root: Path = Path("/")) -> None:
         mount = root / "sys/fs/cgroup"
         paths = dict(_paths(root / "proc/self/cgroup"))
-        self.unified = (mount / "cgroup.controllers").exists()
+        self.unified = os.path.exists(mount / "cgroup.controllers")
         if self.unified:
-            self._cpu = self._memory = _chain(mount, paths.get("", "/"))
-        else:
-            cpu = next((mount / n for n in ("cpu", "cpu,cpuacct") if (mount / n).is_dir()), mount)
-            self._cpu = _chain(cpu, paths.get("cpu", "/"))
-            self._memory = _chain(mount / "memory", paths.get("memory", "/"))
+            self._cpu = self._accounts = self._memory = _chain(mount, paths.get("", "/"))
+            return
+        # Mounted together by most distributions, each by itself by others.
+        both = mount / "cpu,cpuacct"
+        cpu, accounts = (
+            mount / name if os.path.isdir(mount / name) else both for name in ("cpu", "cpuacct")
+        )
+        self._cpu = _chain(cpu, paths.get("cpu", "/"))
+        self._accounts = _chain(accounts, paths.get("cpuacct", "/"))
+        self._memory = _chain(mount / "memory", paths.get("memory", "/"))
 
     def cpus(self) -> float | None:
         """Return how many processors' time may be used; None: no limit."""
@@ -38,12 +44,19 @@ class Cgroup:
 
     def cpu_seconds(self) -> float | None:
         """Return the processor time used by the whole group; None: not known."""
-        folder = self._cpu[0]
+        folder = self._accounts[0]
         if self.unified:
             usage = _number(_table(folder / "cpu.stat").get("usage_usec"))
             return None if usage is None else usage / 1e6
         usage = _number(_read(folder / "cpuacct.usage"))
         return None if usage is None else usage / 1e9
+
+    def throttled_seconds(self) -> float | None:
+        """Return how long the group had to wait since its quota was used up; None: not known."""
+        table = _table(self._cpu[0] / "cpu.stat")
+        name, unit = ("throttled_usec", 1e6) if self.unified else ("throttled_time", 1e9)
+        waited = _number(table.get(name))
+        return None if waited is None else waited / unit
 
     def memory_limit(self) -> int | None:
         """Return the bytes that may be used; None: no limit."""
@@ -67,7 +80,7 @@ class Cgroup:
     def pressure_file(self, resource: str) -> Path | None:
         """Return where the pressure on `cpu`, `memory` or `io` is told; None: nowhere."""
         file = self._cpu[0] / f"{resource}.pressure"
-        return file if self.unified and file.exists() else None
+        return file if self.unified and os.path.exists(file) else None
 
     def _quota(self, folder: Path) -> float | None:
         if self.unified:
@@ -82,7 +95,8 @@ class Cgroup:
 def _paths(file: Path) -> Iterator[tuple[str, str]]:
     """Read which group each controller puts the process in; version 2's controller is empty."""
     for line in (_read(file) or "").splitlines():
-        _, controllers, path = line.split(":", 2)
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
         for controller in controllers.split(","):
             yield controller, path
 
@@ -93,7 +107,7 @@ def _chain(mount: Path, path: str) -> list[Path]:
     In a container the path may be the host's, and not be there; then the mount is the group.
     """
     folder = mount / path.lstrip("/")
-    if ".." in path or not folder.is_dir():
+    if ".." in path or not os.path.isdir(folder):
         return [mount]
     parents = [each for each in folder.parents if each == mount or mount in each.parents]
     return [folder, *parents]
