@@ -155,17 +155,19 @@ FUNCTIONS = Row(
         Panel(
             "Errors",
             {
-                "{{function}}": 'sum by (function) (rate(function_seconds_count{$scope_all, '
-                'outcome="error"}[$__rate_interval])) / sum by (function) '
-                "(rate(function_seconds_count{$scope_all}[$__rate_interval]) > 0)"
+                "{{function}}": "sum by (function) (rate(function_seconds_count{$scope_all, "
+                'outcome="error"}[$__rate_interval])) / (sum by (function) (rate('
+                'function_seconds_count{$scope_all, outcome=~"ok|error"}[$__rate_interval])) > 0)'
             },
             "percentunit",
+            help="Of the calls that were tried and not given up.",
         ),
         Panel(
             "Duration",
             {
                 f"{{{{function}}}} p{percent}": f"histogram_quantile({percent / 100}, sum by "
-                "(function, le) (rate(function_seconds_bucket{$scope_all}[$__rate_interval])))"
+                '(function, le) (rate(function_seconds_bucket{$scope_all, outcome=~"ok|error"}'
+                "[$__rate_interval])))"
                 for percent in (50, 99)
             },
             "s",
@@ -376,8 +378,65 @@ HEALTH = Row(
         Panel("Checks that fail", {NAME: f"{rate('mobius_health_monitor_failures_total')} / "
               f"({rate('mobius_health_monitor_runs_total')} > 0)"}, "percentunit"),
         Panel("Checks down", {NAME: total("mobius_health_monitor_down")}, bad=1),
+        Panel("Checks that are odd", {
+            "{{name}} degraded": total("mobius_health_monitor_degraded"),
+            "{{name}} unknown": total("mobius_health_monitor_unknown"),
+            "{{name}} flapping": total("mobius_health_monitor_flapping"),
+            "{{name}} stuck": total("mobius_health_monitor_stuck")}),
+        Panel("Availability in 30 days", {
+            "{{name}} {{part}}": "min by (name, part) (mobius_uptime_availability{$scope})"},
+            "percentunit"),
         Panel("Checks run", {NAME: rate("mobius_health_monitor_runs_total")}, "ops",
               help="At 0 the monitor does not run, and its state says nothing."),
+    ],
+)  # fmt: skip
+
+SYSTEM = Row(
+    "Process and machine",
+    [
+        Panel("Processor", {
+            "{{instance}} process": "max by (instance) (mobius_process_cpu_share{$scope})",
+            "{{instance}} container or machine": "max by (instance) (mobius_machine_cpu_share"
+            "{$scope})"}, "percentunit", bad=0.9, help="Of what may be used."),
+        Panel("Held back by the quota", {
+            "{{instance}}": rate("mobius_machine_throttled_seconds_total", "instance")}, "s",
+            help="Seconds a second that work waited because the quota was used up."),
+        Panel("Memory", {
+            "{{instance}} process": total("mobius_process_resident_bytes", "instance"),
+            "{{instance}} used": total("mobius_machine_memory_used_bytes", "instance"),
+            "{{instance}} limit": total("mobius_machine_memory_bytes", "instance")}, "bytes"),
+        Panel("Disk left", {
+            "{{instance}} {{path}}": "min by (instance, path) (mobius_machine_disk_free_bytes"
+            "{$scope} / mobius_machine_disk_bytes{$scope})"}, "percentunit"),
+        Panel("Files open", {
+            "{{instance}}": "max by (instance) (mobius_process_open_files{$scope} / "
+            "mobius_process_max_files{$scope})"}, "percentunit", bad=0.8),
+        Panel("Network", {
+            "{{instance}} {{interface}} in": rate("mobius_machine_received_bytes_total",
+                                                  "instance, interface"),
+            "{{instance}} {{interface}} out": rate("mobius_machine_sent_bytes_total",
+                                                   "instance, interface")}, "Bps"),
+        Panel("Event loop: late by", {
+            "{{instance}} worst": "max by (instance) (mobius_event_loop_worst_lag_seconds"
+            "{$scope})"}, "s", bad=0.1, help="The longest that nothing else could run."),
+        Panel("Event loop: tasks", {"{{instance}}": total("mobius_event_loop_tasks", "instance")}),
+        Panel("Garbage collection", {
+            "{{instance}} generation {{generation}}": rate(
+                "mobius_garbage_collector_pause_seconds_total", "instance, generation"),
+            "{{instance}} longest": "max by (instance) ("
+            "mobius_garbage_collector_longest_pause_seconds{$scope})"}, "s"),
+    ],
+)  # fmt: skip
+
+BUSINESS = Row(
+    "Users",
+    [
+        Panel("Active users", {"{{name}} {{window}}": "max by (name, window) ("
+              "mobius_active_users_users{$scope})"}),
+        Panel("Features used", {"{{feature}}": rate("mobius_feature_use_uses_total",
+                                                    "feature")}, "ops"),
+        Panel("Funnels", {"{{name}} {{step}}": "max by (name, step) (mobius_funnel_conversion"
+              "{$scope})"}, "percentunit", help="Share of those under way who came so far."),
     ],
 )  # fmt: skip
 
@@ -410,5 +469,5 @@ METRICS = Row(
 
 ROWS = [
     OVERVIEW, FUNCTIONS, CACHE, BREAKER, RETRY, BULKHEAD, LIMITS, OVERLOAD, OUTBOUND, HEALTH,
-    METRICS,
+    SYSTEM, BUSINESS, METRICS,
 ]  # fmt: skip

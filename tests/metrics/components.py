@@ -22,12 +22,19 @@ from mobius_infra.breaker import (
 from mobius_infra.cache import Cache
 from mobius_infra.core import Component
 from mobius_infra.core.backends._memory import MemoryBackend
-from mobius_infra.health import HealthMonitor
+from mobius_infra.health import HealthMonitor, Uptime
 from mobius_infra.metrics import (
+    ActiveUsers,
+    EventLoop,
+    FeatureUse,
+    Funnel,
+    GarbageCollector,
     History,
     JsonLines,
+    Machine,
     MetricsCollector,
     OpenTelemetryExport,
+    Process,
     Workers,
 )
 from mobius_infra.metrics._declared import OWN
@@ -72,6 +79,14 @@ def components(directory: Path) -> list[Component]:
         LoadShedder("shed", [MemoryLoad(1 << 30)]),
         Outbound("telegram", overall="30/s", chat="1/s", group="20/m", is_group=bool),
         HealthMonitor(),
+        Uptime("shop", read=dict, clock=clock),
+        Process(),
+        Machine(),
+        EventLoop(),
+        GarbageCollector(),
+        ActiveUsers(),
+        FeatureUse(),
+        Funnel("order", ["began", "paid"]),
         metrics,
         History("history"),
         JsonLines(directory / "lines", metrics),
