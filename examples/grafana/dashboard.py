@@ -1,6 +1,6 @@
 """Write `mobius.json`, the dashboard that Grafana imports: `python -m examples.grafana.dashboard`.
 
-The panels are in `panels.py`. Nobody edits the JSON by hand.
+The panels are in `panels.py` and `calls.py`. Nobody edits the JSON by hand.
 """
 
 import json
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from examples.grafana.panels import ROWS, Panel, Row
+from examples.grafana.panels import ROWS
+from examples.grafana.queries import Panel, Row
 
 FILE = Path(__file__).with_name("mobius.json")
 
