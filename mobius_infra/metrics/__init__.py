@@ -9,6 +9,9 @@ from mobius_infra.metrics._anomaly import (
     anomalies,
     robust_scores,
 )
+from mobius_infra.metrics._beside import (
+    ExportFailed,
+)
 from mobius_infra.metrics._cells import (
     Cell,
     Resolution,
@@ -68,9 +71,19 @@ from mobius_infra.metrics._instruments import (
     Info,
     Summary,
 )
+from mobius_infra.metrics._json import (
+    Snapshot,
+    from_json,
+    json_schema,
+    to_json,
+)
 from mobius_infra.metrics._labelled import (
     Cardinality,
     Labelled,
+)
+from mobius_infra.metrics._lines import (
+    JsonLines,
+    JsonLinesStats,
 )
 from mobius_infra.metrics._machine import (
     Machine,
@@ -106,11 +119,19 @@ from mobius_infra.metrics._sketch import (
 from mobius_infra.metrics._sparkline import (
     sparkline,
 )
+from mobius_infra.metrics._telemetry import (
+    OpenTelemetryExport,
+    OpenTelemetryStats,
+)
 from mobius_infra.metrics._trend import (
     TimeLeft,
     Trend,
     time_left,
     trend,
+)
+from mobius_infra.metrics._workers import (
+    Workers,
+    WorkersStats,
 )
 
 __all__ = [
@@ -129,6 +150,7 @@ __all__ = [
     "EventLoopStats",
     "Exemplar",
     "Expected",
+    "ExportFailed",
     "Family",
     "FeatureUse",
     "FeatureUseStats",
@@ -145,6 +167,8 @@ __all__ = [
     "HistoryNotSaved",
     "HistoryStats",
     "Info",
+    "JsonLines",
+    "JsonLinesStats",
     "Labelled",
     "Machine",
     "MachineStats",
@@ -154,6 +178,8 @@ __all__ = [
     "MetricsStats",
     "Moments",
     "NotEnoughData",
+    "OpenTelemetryExport",
+    "OpenTelemetryStats",
     "Point",
     "Process",
     "ProcessStats",
@@ -162,16 +188,22 @@ __all__ = [
     "Resolution",
     "Series",
     "Sketch",
+    "Snapshot",
     "Summary",
     "TimeLeft",
     "TooManyFeatures",
     "Trend",
     "Window",
+    "Workers",
+    "WorkersStats",
     "anomalies",
     "change_points",
     "forecast",
+    "from_json",
+    "json_schema",
     "robust_scores",
     "sparkline",
     "time_left",
+    "to_json",
     "trend",
 ]

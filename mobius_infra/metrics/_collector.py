@@ -40,6 +40,7 @@ F = TypeVar(
     "F", bound="Callable[..., object] | staticmethod[..., Any] | classmethod[Any, ..., Any]"
 )
 
+T = TypeVar("T")
 P = TypeVar("P", bound="Family | Metric | None")
 
 _TURN = 0.002
@@ -312,9 +313,11 @@ class MetricsCollector:
 
     def collect(self) -> list[Family]:
         """Return all families as they are now, without what could not be read."""
-        pieces = chain(self._claimed(self._pieces()), self._about())
-        parts = groupby((piece for piece in pieces if piece is not None), lambda piece: piece.name)
-        return [joined(list(same)) for _, same in parts]
+        return _whole(self._collected())
+
+    async def collect_async(self) -> list[Family]:
+        """Do as `collect`, giving the event loop a turn every 2 ms."""
+        return _whole(await self._in_turns(self._collected()))
 
     def render(self, accept: str | None = None) -> tuple[str, bytes]:
         """Return the content type and body that a scrape with this `Accept` header gets."""
@@ -328,14 +331,21 @@ class MetricsCollector:
         collector, whichever takes longest.
         """
         content_type, parts = encode(self._everything(), accept, self._failed)
-        body, now = [], self._clock.monotonic
+        return content_type, b"".join(await self._in_turns(parts))
+
+    async def _in_turns(self, parts: Iterable[T]) -> list[T]:
+        found, now = [], self._clock.monotonic
         began = now()
         for part in parts:
-            body.append(part)
+            found.append(part)
             if now() - began >= _TURN:
                 await self._clock.sleep(0)
                 began = now()
-        return content_type, b"".join(body)
+        return found
+
+    def _collected(self) -> Iterator[Family | None]:
+        yield from self._claimed(self._pieces())
+        yield from self._about()
 
     def _everything(self) -> Iterator[Family | Metric | None]:
         """Give our own pieces, and what the application registered in `registry`."""
@@ -388,3 +398,9 @@ class MetricsCollector:
             f"MetricsCollector({self.name!r}, components={len(self._watched)}, "
             f"metrics={len(self._declared)})"
         )
+
+
+def _whole(pieces: Iterable[Family | None]) -> list[Family]:
+    """Join the pieces of each family."""
+    parts = groupby((piece for piece in pieces if piece is not None), lambda piece: piece.name)
+    return [joined(list(same)) for _, same in parts]
