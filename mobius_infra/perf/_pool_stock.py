@@ -1,0 +1,293 @@
+"""The connections of a pool: making, checking, lending and closing them, whoever wants them.
+
+What awaits runs in tasks of the pool's own. So a borrower that is cancelled takes nothing with it,
+and what a task leaves behind is booked by its callback, which runs even if the task never began.
+"""
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
+from functools import partial
+from math import inf
+from typing import Any, Generic, TypeVar
+
+from mobius_infra.core import Clock, ConfigurationError, Events
+from mobius_infra.perf._pool_dial import Dialer
+from mobius_infra.perf._pool_events import (
+    PoolLeakSuspected,
+    PoolReachable,
+    PoolUnreachable,
+)
+from mobius_infra.perf._pool_settings import PoolConfig, Sizes
+from mobius_infra.perf._pool_slot import Slot, name_of, shown
+from mobius_infra.perf._pool_timer import call_later, within
+
+T = TypeVar("T")
+
+Connect = Callable[[], Awaitable[T]]
+Close = Callable[[T], Awaitable[object] | object]
+Check = Callable[[T], Awaitable[object]]
+
+
+class Stock(Generic[T]):
+    """A pool's connections, each in one place: idle, used, being checked or being closed.
+
+    Attributes:
+        idle: given back latest last; lent from that end, so that those at the other end expire.
+        used: lent, by the `id` of the connection, which need not be hashable.
+        connecting: attempts to connect, with the dialer's generation in which they began.
+        on_ready: takes a connection that may be lent.
+        on_change: is called when there is less than there was.
+    """
+
+    __slots__ = (
+        "_broken", "_check", "_clock", "_close", "_connect", "_context", "_draw", "_events",
+        "_forget_retry", "_name", "_sizes", "_terminate", "checking", "closing",
+        "connect_failures", "connected", "connecting", "dialer", "discarded", "idle",
+        "last_error", "leaks", "on_change", "on_ready", "settings", "terminated", "used",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        settings: PoolConfig,
+        sizes: Sizes,
+        connect: Connect[T],
+        close: Close[T] | None,
+        check: Check[T] | None,
+        broken: Callable[[T], bool] | None,
+        terminate: Callable[[T], object] | None,
+        events: Events,
+        clock: Clock,
+        draw: Callable[[], float],
+    ) -> None:
+        self._name = name
+        self.settings = settings
+        self._sizes = sizes
+        self._connect = connect
+        self._close = close
+        self._check = check
+        self._broken = broken
+        self._terminate = terminate
+        self._events = events
+        self._clock = clock
+        self._draw = draw
+        # Else the tasks would carry the context of whoever happened to borrow at that moment.
+        self._context = copy_context()
+        self.idle: deque[Slot[T]] = deque()
+        self.used: dict[int, Slot[T]] = {}
+        self.terminated: dict[int, Slot[T]] = {}  # by `close`, and not given back by now
+        self.connecting: dict[asyncio.Task[T], int] = {}
+        self.checking: dict[asyncio.Task[None], Slot[T]] = {}
+        self.closing: dict[asyncio.Task[None], Slot[T]] = {}
+        self.dialer = Dialer(settings.first_pause, settings.most_pause, settings.open_after)
+        self.last_error: BaseException | None = None
+        self._forget_retry: Callable[[], object] | None = None
+        self.on_ready: Callable[[Slot[T]], None]
+        self.on_change: Callable[[], None]
+        self.connected = self.connect_failures = self.leaks = 0
+        self.discarded: dict[str, int] = {}
+
+    @property
+    def alive(self) -> int:
+        """Connections that are there, or are about to be."""
+        return len(self.used) + len(self.idle) + len(self.checking) + len(self.connecting)
+
+    @property
+    def hopeless(self) -> bool:
+        """Say whether there is no connection, and none can be made for now."""
+        return self.dialer.dead and not self.alive
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Run `work` in a task of the pool's own."""
+        return asyncio.get_running_loop().create_task(work, context=self._context)
+
+    # Making.
+
+    def fill(self, wanted: int) -> None:
+        """Begin to make connections until `wanted` are under way, as far as may be."""
+        now = self._clock.monotonic()
+        room = self._sizes.most - self.alive - len(self.closing)
+        while room > 0 and len(self.connecting) < wanted:
+            if not self.dialer.may(now, len(self.connecting)):
+                if not self.connecting and self._forget_retry is None:
+                    seconds = self.dialer.retry_at - now
+                    self._forget_retry = call_later(self._clock, seconds, self._retry)
+                return
+            room -= 1
+            bounded = within(self._clock, self.settings.connect_timeout, self._make)
+            task = self.spawn(bounded)
+            self.connecting[task] = self.dialer.generation
+            task.add_done_callback(self._made)
+
+    def _retry(self) -> None:
+        self._forget_retry = None
+        self.on_change()
+
+    async def _make(self) -> T:
+        connection = await self._connect()
+        if connection is None:
+            raise ConfigurationError(f"what connect of pool {self._name!r} returned", None, "one")
+        return connection
+
+    def _made(self, task: "asyncio.Task[T]") -> None:
+        generation = self.connecting.pop(task)
+        if task.cancelled():  # by `close`, or by `connect` itself
+            error: BaseException | None = asyncio.CancelledError("connect was cancelled")
+        else:
+            error = task.exception()
+        if error is None and self._known(task.result()):
+            error = ConfigurationError(
+                f"what connect of pool {self._name!r} returned",
+                task.result(),
+                "a new one each time",
+            )
+        if error is not None:
+            self._not_made(error, generation)
+            self.on_change()
+            return
+        now = self._clock.monotonic()
+        self.connected += 1
+        dead = self.dialer.dead
+        failures = self.dialer.succeeded()
+        self.last_error = None
+        lifetime = self.settings.lifetime
+        expires = inf
+        if lifetime is not None:
+            # Taken off, never added: the server's own limit may be just above it.
+            expires = now + lifetime * (1.0 - self.settings.jitter * self._draw())
+        self.on_ready(Slot(task.result(), expires, now))
+        if dead:
+            at = self._clock.time()
+            self._events.emit(PoolReachable(source=self._name, at=at, failures=failures))
+
+    def _known(self, connection: T) -> bool:
+        slots = (*self.idle, *self.used.values(), *self.checking.values(), *self.closing.values())
+        return any(slot.connection is connection for slot in slots)
+
+    def _not_made(self, error: BaseException, generation: int) -> None:
+        self.connect_failures += 1
+        self.last_error = error
+        now = self._clock.monotonic()
+        asked = getattr(error, "retry_after", None)  # as a circuit breaker's rejection has
+        if self.dialer.failed(generation, now, self._draw(), asked):
+            event = PoolUnreachable(
+                source=self._name, at=self._clock.time(), failures=self.dialer.failures,
+                retry_after=self.dialer.retry_at - now, error=repr(error),
+            )  # fmt: skip
+            self._events.emit(event)
+
+    # Lending.
+
+    def unfit(self, slot: Slot[T], now: float) -> str:
+        """Say why a connection must not be lent; nothing if it may be."""
+        if now >= slot.expires:
+            return "expired"
+        if self._broken is not None and self._broken(slot.connection):
+            return "broken"
+        return ""
+
+    def lay_down(self, slot: Slot[T], now: float) -> None:
+        """Make a connection idle."""
+        slot.since = now
+        slot.borrower = None
+        fresh = inf if self._check is None else now + self.settings.check_after
+        slot.fresh_until = min(slot.expires, fresh)
+        self.idle.append(slot)
+
+    def check(self, slot: Slot[T]) -> None:
+        """Begin to check a connection that has been idle for long."""
+        task = self.spawn(
+            within(self._clock, self.settings.check_timeout, partial(self._ask, slot.connection))
+        )
+        self.checking[task] = slot
+        task.add_done_callback(self._checked)
+
+    async def _ask(self, connection: T) -> None:
+        assert self._check is not None  # noqa: S101 - else no connection is ever stale
+        if await self._check(connection) is False:
+            raise ConnectionError("the check says no")
+
+    def _checked(self, task: "asyncio.Task[None]") -> None:
+        slot = self.checking.pop(task)
+        if task.cancelled() or task.exception() is not None:
+            self.discard(slot, "failed check")
+        else:
+            self.on_ready(slot)
+
+    # Closing.
+
+    def discard(self, slot: Slot[T], reason: str) -> None:
+        """Close a connection. Its place is free when that is done, or has taken too long."""
+        self.discarded[reason] = self.discarded.get(reason, 0) + 1
+        slot.borrower = None
+        task = self.spawn(
+            within(self._clock, self.settings.close_timeout, partial(self._shut, slot.connection))
+        )
+        self.closing[task] = slot
+        task.add_done_callback(self._closed)
+
+    async def _shut(self, connection: T) -> None:
+        if self._close is not None:
+            closed = self._close(connection)
+            if inspect.isawaitable(closed):
+                await closed
+
+    def _closed(self, task: "asyncio.Task[None]") -> None:
+        slot = self.closing.pop(task)
+        if task.cancelled() or task.exception() is not None:
+            self.terminate(slot)
+        self.on_change()
+
+    def terminate(self, slot: Slot[T]) -> None:
+        """Drop a connection without asking the other side."""
+        if self._terminate is not None:
+            try:
+                self._terminate(slot.connection)
+            except Exception as error:  # noqa: BLE001 - it is gone, whatever its close says
+                self.last_error = error
+
+    def stop(self) -> None:
+        """Make no more connections, and close those that are idle."""
+        if self._forget_retry is not None:
+            self._forget_retry()
+        for task in (*self.connecting, *self.checking):
+            task.cancel()
+        while self.idle:
+            self.discard(self.idle.pop(), "closing")
+
+    # Keeping.
+
+    def look(self) -> None:
+        """Give up what is too old or broken, and say what may have been lost."""
+        now = self._clock.monotonic()
+        limit = self.settings.idle_timeout or inf
+        slots = list(self.idle)
+        self.idle.clear()
+        spare = self.alive + len(slots) - self._sizes.least
+        for slot in slots:  # the longest idle first
+            reason = self.unfit(slot, now)
+            if not reason and spare > 0 and now - slot.since >= limit:
+                reason = "idle"
+            if reason:
+                spare -= 1
+                self.discard(slot, reason)
+            else:
+                self.idle.append(slot)
+        if self.settings.leak_after is not None:
+            for slot in list(self.used.values()):
+                held = now - slot.since
+                if held >= self.settings.leak_after and not slot.reported:
+                    slot.reported = True
+                    self._suspect(slot, held)
+
+    def _suspect(self, slot: Slot[T], held: float) -> None:
+        self.leaks += 1
+        ended = slot.borrower is not None and slot.borrower.done()
+        event = PoolLeakSuspected(
+            source=self._name, at=self._clock.time(), borrower=name_of(slot.borrower),
+            ended=ended, held=held, stack=shown(slot.stack),
+        )  # fmt: skip
+        self._events.emit(event)
