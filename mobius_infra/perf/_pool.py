@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+from asyncio import current_task
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -87,8 +89,8 @@ class Pool(Generic[T]):
     """
 
     __slots__ = (
-        "_borrowed", "_broken", "_clock", "_closed", "_discard_on", "_draining", "_idle", "_keeper",
-        "_monotonic", "_quiet", "_refused", "_settings", "_shrinking", "_sizes", "_stock",
+        "_borrowed", "_broken", "_check_after", "_clock", "_closed", "_discard_on", "_draining", "_idle", "_keeper",
+        "_monotonic", "_quiet", "_refused", "_settings", "_sizes", "_stock", "_strict",
         "_trace_every", "_used", "_waited", "_waiting", "events", "name",
     )  # fmt: skip
 
@@ -121,6 +123,7 @@ class Pool(Generic[T]):
         self._monotonic = self._clock.monotonic
         self._trace_every = settings.trace_every
         self._broken = broken
+        self._check_after = inf if check is None else settings.check_after
         self._stock: Stock[T] = Stock(
             name, settings, self._sizes, connect, close, check, broken, terminate,
             self.events, self._clock, draw,
@@ -129,7 +132,8 @@ class Pool(Generic[T]):
         self._stock.on_change = self._serve
         self._idle, self._used = self._stock.idle, self._stock.used
         self._waiting: OrderedDict[asyncio.Future[Slot[T] | Reason], None] = OrderedDict()
-        self._shrinking = self._draining = self._closed = False
+        self._draining = self._closed = False
+        self._strict = False  # whether what is given back may be one too many
         self._quiet: asyncio.Future[None] | None = None  # set when nothing is lent any more
         self._keeper: asyncio.Task[None] | None = None
         self._borrowed = self._waited = 0
@@ -153,7 +157,11 @@ class Pool(Generic[T]):
             slot = self._idle.pop()
             now = self._monotonic()
             broken = self._broken
-            if now < slot.fresh_until and (broken is None or not broken(slot.connection)):
+            if (
+                now < slot.fresh_until
+                and now < slot.expires
+                and (broken is None or not broken(slot.connection))
+            ):
                 slot.since = now
                 self._used[id(slot.connection)] = slot
             else:
@@ -161,7 +169,7 @@ class Pool(Generic[T]):
                 slot = await self._wait(max_wait)
         else:
             slot = await self._wait(max_wait)
-        slot.borrower = asyncio.current_task()
+        slot.borrower = current_task()
         self._borrowed += 1
         if self._trace_every:
             traced = self._borrowed % self._trace_every == 0
@@ -183,12 +191,17 @@ class Pool(Generic[T]):
             if self._stock.terminated.pop(id(connection), None) is None:
                 raise self._misuse(connection)
             return  # `close` did not wait for it, and has dropped it
-        slot.reported = False
+        slot.borrower = None
+        now = self._monotonic()
         if discard:
             self._stock.discard(slot, "by borrower")
             self._serve()
-        else:
+        elif self._waiting or self._strict or now >= slot.expires or self._broken is not None:
             self._put(slot)
+        else:  # as at the end of `_put`: nearly all go this way
+            slot.since = now
+            slot.fresh_until = now + self._check_after
+            self._idle.append(slot)
 
     def connection(self, max_wait: float | None = None) -> "Borrowed[T]":
         """Return a context manager that borrows a connection, as `acquire` does, for a block."""
@@ -274,18 +287,27 @@ class Pool(Generic[T]):
     def _put(self, slot: Slot[T]) -> None:
         """Take a connection that nobody has, and give it to whose turn it is."""
         now = self._monotonic()
-        stock = self._stock
-        if self._draining or (self._shrinking and stock.alive >= self._sizes.most):
-            stock.discard(slot, "closing" if self._draining else "surplus")
-            self._note_quiet()
-            return
-        self._shrinking = False
         broken = self._broken
-        if now >= slot.expires or (broken is not None and broken(slot.connection)):
-            stock.discard(slot, stock.unfit(slot, now) or "broken")
+        if self._strict:
+            self._put_away(slot)
+        elif now >= slot.expires or (broken is not None and broken(slot.connection)):
+            self._stock.discard(slot, "expired" if now >= slot.expires else "broken")
             self._serve()
         elif not (self._waiting and self._give(slot, now)):
-            stock.lay_down(slot, now)
+            slot.since = now
+            slot.fresh_until = now + self._check_after
+            self._idle.append(slot)
+
+    def _put_away(self, slot: Slot[T]) -> None:
+        """Take back a connection while there are too many."""
+        if self._draining:
+            self._stock.discard(slot, "closing")
+            self._note_quiet()
+        elif self._stock.alive >= self._sizes.most:
+            self._stock.discard(slot, "surplus")
+        else:
+            self._strict = False
+            self._put(slot)
 
     def _give(self, slot: Slot[T], now: float) -> bool:
         """Lend a connection to the first who waits; False if nobody does."""
@@ -293,7 +315,6 @@ class Pool(Generic[T]):
             waiter, _ = self._waiting.popitem(last=False)
             if not waiter.done():  # else it was cancelled, and is about to leave
                 slot.since = now
-                slot.borrower = None  # until it runs
                 self._used[id(slot.connection)] = slot
                 waiter.set_result(slot)
                 return True
@@ -360,7 +381,7 @@ class Pool(Generic[T]):
         )
         while self._idle and self._stock.alive > sizes.most:
             self._stock.discard(self._idle.popleft(), "surplus")
-        self._shrinking = self._stock.alive > sizes.most
+        self._strict = self._draining or self._stock.alive > sizes.most
         self._serve()
 
     async def close(self, timeout: float = 10.0) -> None:
@@ -373,7 +394,7 @@ class Pool(Generic[T]):
                 uses it.
         """
         require_seconds("timeout", timeout)
-        first, self._draining = not self._draining, True
+        first, self._draining, self._strict = not self._draining, True, True
         stock = self._stock
         if self._quiet is None:
             self._quiet = asyncio.get_running_loop().create_future()

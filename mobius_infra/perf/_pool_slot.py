@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from math import inf
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
@@ -19,11 +20,11 @@ class Slot(Generic[T]):
     Attributes:
         connection: what `connect` returned.
         expires: when its lifetime ends.
-        fresh_until: until when it may be lent without a check.
+        fresh_until: until when it may be lent without a check, once it is idle.
         since: when it was lent, or given back.
         borrower: the task that it was lent to.
         stack: where that was, if this one was traced.
-        reported: whether it was already said that it may have been lost.
+        reported: the `since` of which it was said that it may have been lost.
     """
 
     __slots__ = (
@@ -32,11 +33,12 @@ class Slot(Generic[T]):
 
     def __init__(self, connection: T, expires: float, now: float) -> None:
         self.connection = connection
-        self.expires = self.fresh_until = expires
+        self.expires = expires
+        self.fresh_until = now
         self.since = now
         self.borrower: asyncio.Task[Any] | None = None  # Any: whatever it returns
         self.stack: tuple[tuple[str, int, str], ...] = ()
-        self.reported = False
+        self.reported = -inf
 
 
 def name_of(task: "asyncio.Task[Any] | None") -> str:

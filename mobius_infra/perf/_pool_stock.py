@@ -189,14 +189,6 @@ class Stock(Generic[T]):
             return "broken"
         return ""
 
-    def lay_down(self, slot: Slot[T], now: float) -> None:
-        """Make a connection idle."""
-        slot.since = now
-        slot.borrower = None
-        fresh = inf if self._check is None else now + self.settings.check_after
-        slot.fresh_until = min(slot.expires, fresh)
-        self.idle.append(slot)
-
     def check(self, slot: Slot[T]) -> None:
         """Begin to check a connection that has been idle for long."""
         task = self.spawn(
@@ -222,7 +214,6 @@ class Stock(Generic[T]):
     def discard(self, slot: Slot[T], reason: str) -> None:
         """Close a connection. Its place is free when that is done, or has taken too long."""
         self.discarded[reason] = self.discarded.get(reason, 0) + 1
-        slot.borrower = None
         task = self.spawn(
             within(self._clock, self.settings.close_timeout, partial(self._shut, slot.connection))
         )
@@ -279,8 +270,8 @@ class Stock(Generic[T]):
         if self.settings.leak_after is not None:
             for slot in list(self.used.values()):
                 held = now - slot.since
-                if held >= self.settings.leak_after and not slot.reported:
-                    slot.reported = True
+                if held >= self.settings.leak_after and slot.reported != slot.since:
+                    slot.reported = slot.since
                     self._suspect(slot, held)
 
     def _suspect(self, slot: Slot[T], held: float) -> None:
