@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from benchmarks.conftest import Measure
@@ -46,7 +46,7 @@ class TestFree:
         measure(borrowing(Pool("p", nothing, broken=lambda connection: False)))
 
     def test_mobius_infra_notes_one_stack_in_a_hundred(self, measure: Measure) -> None:
-        measure(borrowing(Pool("p", nothing, trace_every=100)))
+        measure(borrowing(Pool("p", nothing, leak_after=60.0, trace_every=100)))
 
     def test_mobius_infra_block(self, measure: Measure) -> None:
         pool = Pool("p", nothing)

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from asyncio import current_task
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
@@ -11,23 +10,16 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from mobius_infra.core import Clock, Events, SystemClock, require
-from mobius_infra.perf._pool_errors import (
-    PoolClosedError,
-    PoolConnectError,
-    PoolFullError,
-    PoolMisuseError,
-    PoolTimeoutError,
-    Reason,
-)
+from mobius_infra.perf._pool_block import Borrowed
+from mobius_infra.perf._pool_errors import PoolMisuseError, Reason, refusal
 from mobius_infra.perf._pool_events import PoolClosed, PoolStats
 from mobius_infra.perf._pool_settings import (
     PoolConfig,
     Sizes,
-    keep_interval,
     require_seconds,
-    validate,
+    settings_of,
 )
-from mobius_infra.perf._pool_slot import Slot, present_borrower, stack_of_borrower
+from mobius_infra.perf._pool_slot import Slot, present_borrower
 from mobius_infra.perf._pool_stock import Check, Close, Connect, Stock
 from mobius_infra.perf._pool_timer import call_later
 
@@ -59,39 +51,19 @@ class Pool(Generic[T]):
         terminate: drops a connection whose `close` failed or hung; must not wait.
         discard_on: errors of a `connection()` block after which the connection is not used again.
             A cancellation, and whatever else is no `Exception`, always belongs to them.
-        settings: the settings below, as read from a file.
+        settings: sizes and durations, as read from a file.
         clock: measures all durations.
         draw: gives random numbers in [0, 1), for the jitter.
-        overrides: single settings, by name:
-
-            min_size: connections that are kept, also when nobody needs them (0).
-            max_size: connections at most, those being made and closed included (10).
-            queue: borrowers that wait at most (1,000).
-            max_wait: seconds that a borrower waits at most (5); None: as long as it takes.
-            connect_timeout, close_timeout, check_timeout: seconds (10, 5, 5).
-            check_after: seconds (30).
-            idle_timeout: seconds after which those above `min_size` are closed (300).
-            lifetime: seconds after which a connection is replaced, when it is idle or given back
-                (3,600); servers, proxies and firewalls forget connections, and a new server
-                behind the same name gets its share. None: never.
-            jitter: share of the lifetime that is taken off at random (0.1), so that connections
-                made together do not end together.
-            first_pause, most_pause: seconds between attempts to connect after one failed, doubling
-                from the first (0.1) to the last (10), less up to a half at random.
-            open_after: failures to connect in a row, after which borrowers are refused at once
-                while there is no connection (3).
-            leak_after: seconds after which a borrower that gives nothing back is reported (None).
-            trace_every: note the stack of one in so many borrowers, for that report; 1: of all
-                (about 2 µs each), 0: of none.
+        overrides: single settings by name, such as `max_size=20`; `PoolConfig` describes them.
 
     Raises:
         ConfigurationError: for a value out of range; names field, value and range.
     """
 
     __slots__ = (
-        "_borrowed", "_broken", "_check_after", "_clock", "_closed", "_discard_on", "_draining", "_idle", "_keeper",
-        "_monotonic", "_quiet", "_refused", "_settings", "_sizes", "_stock", "_strict",
-        "_trace_every", "_used", "_waited", "_waiting", "events", "name",
+        "_borrowed", "_broken", "_check_after", "_clock", "_closed", "_discard_on", "_draining",
+        "_idle", "_keeper", "_monotonic", "_quiet", "_refused", "_settings", "_sizes", "_stock",
+        "_strict", "_used", "_waited", "_waiting", "_watched", "events", "name",
     )  # fmt: skip
 
     def __init__(
@@ -111,9 +83,7 @@ class Pool(Generic[T]):
     ) -> None:
         require(bool(name), "name", name, "a name for numbers, events and errors")
         require(callable(connect), "connect", connect, "an async function that takes nothing")
-        given = {} if settings is None else settings.model_dump()
-        settings = PoolConfig.model_construct(**_known(given | overrides))
-        validate(settings)
+        settings = settings_of(settings, overrides)
         self.name = name
         self.events = Events()
         self._settings = settings
@@ -121,7 +91,7 @@ class Pool(Generic[T]):
         self._discard_on = discard_on
         self._clock = clock or SystemClock()
         self._monotonic = self._clock.monotonic
-        self._trace_every = settings.trace_every
+        self._watched = settings.leak_after is not None
         self._broken = broken
         self._check_after = inf if check is None else settings.check_after
         self._stock: Stock[T] = Stock(
@@ -169,11 +139,9 @@ class Pool(Generic[T]):
                 slot = await self._wait(max_wait)
         else:
             slot = await self._wait(max_wait)
-        slot.borrower = current_task()
         self._borrowed += 1
-        if self._trace_every:
-            traced = self._borrowed % self._trace_every == 0
-            slot.stack = stack_of_borrower(2) if traced else ()
+        if self._watched:
+            slot.note_borrower(self._borrowed, self._settings.trace_every)
         return slot.connection
 
     def release(self, connection: T, *, discard: bool = False) -> None:
@@ -203,7 +171,7 @@ class Pool(Generic[T]):
             slot.fresh_until = now + self._check_after
             self._idle.append(slot)
 
-    def connection(self, max_wait: float | None = None) -> "Borrowed[T]":
+    def connection(self, max_wait: float | None = None) -> Borrowed[T]:
         """Return a context manager that borrows a connection, as `acquire` does, for a block."""
         return Borrowed(self, max_wait, self._discard_on)
 
@@ -216,7 +184,7 @@ class Pool(Generic[T]):
         if self._draining:
             raise self._refusal("closing")
         if self._keeper is None:
-            self._keeper = self._stock.spawn(self._keep())
+            self._keeper = self._stock.spawn(self._stock.keep())
         waiter: asyncio.Future[Slot[T] | Reason] = asyncio.get_running_loop().create_future()
         self._waiting[waiter] = None
         self._serve()
@@ -260,22 +228,7 @@ class Pool(Generic[T]):
     def _refusal(self, reason: Reason) -> Exception:
         """Count a borrower that gets no connection, and say why."""
         self._refused[reason] = self._refused.get(reason, 0) + 1
-        borrower = present_borrower()
-        dialer, last = self._stock.dialer, self._stock.last_error
-        if reason == "closing":
-            return PoolClosedError(self.name, borrower)
-        if last is not None and not self._used and reason != "full":
-            left = max(dialer.retry_at - self._monotonic(), 0.0)
-            unreachable = PoolConnectError(self.name, borrower, dialer.failures, left)
-            unreachable.__cause__ = last
-            return unreachable
-        usage = (
-            f"{len(self._used)} of {self._sizes.most} are in use, "
-            f"{len(self._stock.connecting)} being made, {len(self._waiting)} wait"
-        )
-        if reason == "full":
-            return PoolFullError(self.name, borrower, usage)
-        return PoolTimeoutError(self.name, borrower, usage)
+        return refusal(self.name, reason, self.stats(), self._stock.trouble())
 
     def _misuse(self, connection: T) -> PoolMisuseError:
         mine = any(slot.connection is connection for slot in self._idle)
@@ -344,13 +297,6 @@ class Pool(Generic[T]):
     def _note_quiet(self) -> None:
         if self._quiet is not None and not self._used and not self._quiet.done():
             self._quiet.set_result(None)
-
-    async def _keep(self) -> None:
-        interval = keep_interval(self._settings)
-        while True:
-            await self._clock.sleep(interval)
-            self._stock.look()
-            self._serve()
 
     # Running.
 
@@ -424,11 +370,7 @@ class Pool(Generic[T]):
 
     def _drop(self) -> None:
         """Drop what is still lent."""
-        stock = self._stock
-        for key, slot in list(self._used.items()):
-            stock.terminated[key] = self._used.pop(key)
-            stock.terminate(slot)
-            stock.discard(slot, "not given back")
+        self._stock.drop()
         self._note_quiet()
 
     @property
@@ -442,23 +384,11 @@ class Pool(Generic[T]):
 
     def stats(self) -> PoolStats:
         """Return the numbers as they are now."""
-        stock = self._stock
-        return PoolStats(
+        return self._stock.stats(
             state=self.state,
             borrowed=self._borrowed,
             waited=self._waited,
             refused=dict(self._refused),
-            connected=stock.connected,
-            connect_failures=stock.connect_failures,
-            discarded=dict(stock.discarded),
-            leaks=stock.leaks,
-            min_size=self._sizes.least,
-            max_size=self._sizes.most,
-            idle=len(stock.idle),
-            in_use=len(stock.used),
-            checking=len(stock.checking),
-            connecting=len(stock.connecting),
-            closing=len(stock.closing),
             waiting=len(self._waiting),
         )
 
@@ -485,43 +415,3 @@ class Pool(Generic[T]):
         return (
             f"Pool({self.name!r}, {len(self._used)} of {self._sizes.most} in use{waiting}{state})"
         )
-
-
-class Borrowed(Generic[T]):
-    """A block that has a connection. Made by `Pool.connection`."""
-
-    __slots__ = ("_connection", "_discard_on", "_max_wait", "_pool")
-
-    def __init__(
-        self,
-        pool: Pool[T],
-        max_wait: float | None,
-        discard_on: type[Exception] | tuple[type[Exception], ...],
-    ) -> None:
-        self._pool = pool
-        self._max_wait = max_wait
-        self._discard_on = discard_on
-
-    async def __aenter__(self) -> T:
-        self._connection = await self._pool.acquire(self._max_wait)
-        return self._connection
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        # Interrupted in the middle of something: who knows what the server will say next.
-        doubtful = error is not None and (
-            not isinstance(error, Exception) or isinstance(error, self._discard_on)
-        )
-        self._pool.release(self._connection, discard=doubtful)
-
-
-def _known(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings, if all of them are some."""
-    known = PoolConfig.model_fields
-    for field, value in given.items():
-        require(field in known, field, value, "left out: the settings are " + ", ".join(known))
-    return given

@@ -3,6 +3,8 @@
 from typing import Literal
 
 from mobius_infra.core import MobiusError, Rejected
+from mobius_infra.perf._pool_events import PoolStats
+from mobius_infra.perf._pool_slot import present_borrower
 
 Reason = Literal["full", "waited too long", "closing", "unreachable"]
 
@@ -98,3 +100,30 @@ class PoolMisuseError(MobiusError, RuntimeError):
         self.name = name
         self.borrower = borrower
         self.reason = reason
+
+
+def refusal(
+    name: str, reason: Reason, stats: PoolStats, trouble: tuple[BaseException, float] | None
+) -> Exception:
+    """Return the error of a borrower that gets no connection.
+
+    Args:
+        name: the pool's name.
+        reason: why it gets none.
+        stats: the pool's numbers.
+        trouble: what the last attempt to connect raised, and seconds until the next; None if that
+            is not why.
+    """
+    borrower = present_borrower()
+    if reason == "closing":
+        return PoolClosedError(name, borrower)
+    if trouble is not None and reason != "full":
+        error = PoolConnectError(name, borrower, stats.failures, trouble[1])
+        error.__cause__ = trouble[0]
+        return error
+    usage = (
+        f"{stats.in_use} of {stats.max_size} are in use, {stats.connecting} being made, "
+        f"{stats.waiting} wait"
+    )
+    kind = PoolFullError if reason == "full" else PoolTimeoutError
+    return kind(name, borrower, usage)

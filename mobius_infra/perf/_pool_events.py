@@ -26,6 +26,7 @@ class PoolStats(Stats):
     connecting: int = gauge("Connections that are being made")
     closing: int = gauge("Connections that are being closed")
     waiting: int = gauge("Borrowers that wait")
+    failures: int = gauge("Attempts to connect that failed in a row")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,17 @@ class Slot(Generic[T]):
         self.stack: tuple[tuple[str, int, str], ...] = ()
         self.reported = -inf
 
+    def note_borrower(self, number: int, trace_every: int) -> None:
+        """Note who has it: called by the pool's `acquire`.
+
+        Args:
+            number: of the borrowing, counted from 1.
+            trace_every: note the stack of one borrowing in so many; 0: of none.
+        """
+        self.borrower = asyncio.current_task()
+        traced = trace_every > 0 and number % trace_every == 0
+        self.stack = stack_of_borrower(3) if traced else ()
+
 
 def name_of(task: "asyncio.Task[Any] | None") -> str:
     """Return what to call a borrower."""

@@ -6,8 +6,9 @@ and what a task leaves behind is booked by its callback, which runs even if the 
 
 import asyncio
 import inspect
+import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import copy_context
 from functools import partial
 from math import inf
@@ -18,13 +19,15 @@ from mobius_infra.perf._pool_dial import Dialer
 from mobius_infra.perf._pool_events import (
     PoolLeakSuspected,
     PoolReachable,
+    PoolStats,
     PoolUnreachable,
 )
-from mobius_infra.perf._pool_settings import PoolConfig, Sizes
+from mobius_infra.perf._pool_settings import PoolConfig, Sizes, keep_interval
 from mobius_infra.perf._pool_slot import Slot, name_of, shown
 from mobius_infra.perf._pool_timer import call_later, within
 
 T = TypeVar("T")
+log = logging.getLogger("mobius_infra")
 
 Connect = Callable[[], Awaitable[T]]
 Close = Callable[[T], Awaitable[object] | object]
@@ -100,6 +103,15 @@ class Stock(Generic[T]):
         """Say whether there is no connection, and none can be made for now."""
         return self.dialer.dead and not self.alive
 
+    def trouble(self) -> tuple[BaseException, float] | None:
+        """Return what the last attempt to connect raised, and seconds until there is another.
+
+        None if it succeeded, or while something is lent that will be given back.
+        """
+        if self.last_error is None or self.used:
+            return None
+        return self.last_error, max(self.dialer.retry_at - self._clock.monotonic(), 0.0)
+
     def spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         """Run `work` in a task of the pool's own."""
         return asyncio.get_running_loop().create_task(work, context=self._context)
@@ -159,6 +171,8 @@ class Stock(Generic[T]):
             # Taken off, never added: the server's own limit may be just above it.
             expires = now + lifetime * (1.0 - self.settings.jitter * self._draw())
         self.on_ready(Slot(task.result(), expires, now))
+        if failures:
+            self.on_change()  # the others were held back
         if dead:
             at = self._clock.time()
             self._events.emit(PoolReachable(source=self._name, at=at, failures=failures))
@@ -237,8 +251,8 @@ class Stock(Generic[T]):
         if self._terminate is not None:
             try:
                 self._terminate(slot.connection)
-            except Exception as error:  # noqa: BLE001 - it is gone, whatever its close says
-                self.last_error = error
+            except Exception:
+                log.exception("pool %s could not terminate a connection", self._name)
 
     def stop(self) -> None:
         """Make no more connections, and close those that are idle."""
@@ -249,7 +263,22 @@ class Stock(Generic[T]):
         while self.idle:
             self.discard(self.idle.pop(), "closing")
 
+    def drop(self) -> None:
+        """Close what is lent, whoever uses it."""
+        for key, slot in list(self.used.items()):
+            self.terminated[key] = self.used.pop(key)
+            self.terminate(slot)
+            self.discard(slot, "not given back")
+
     # Keeping.
+
+    async def keep(self) -> None:
+        """Look after the connections for as long as the pool is open."""
+        interval = keep_interval(self.settings)
+        while True:
+            await self._clock.sleep(interval)
+            self.look()
+            self.on_change()
 
     def look(self) -> None:
         """Give up what is too old or broken, and say what may have been lost."""
@@ -282,3 +311,27 @@ class Stock(Generic[T]):
             ended=ended, held=held, stack=shown(slot.stack),
         )  # fmt: skip
         self._events.emit(event)
+
+    def stats(
+        self, *, state: str, borrowed: int, waited: int, refused: Mapping[str, int], waiting: int
+    ) -> PoolStats:
+        """Return the pool's numbers, with those that the pool counts itself."""
+        return PoolStats(
+            state=state,
+            borrowed=borrowed,
+            waited=waited,
+            refused=refused,
+            connected=self.connected,
+            connect_failures=self.connect_failures,
+            discarded=dict(self.discarded),
+            leaks=self.leaks,
+            min_size=self._sizes.least,
+            max_size=self._sizes.most,
+            idle=len(self.idle),
+            in_use=len(self.used),
+            checking=len(self.checking),
+            connecting=len(self.connecting),
+            closing=len(self.closing),
+            waiting=waiting,
+            failures=self.dialer.failures,
+        )

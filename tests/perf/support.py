@@ -1,6 +1,8 @@
 """A server that exists only here, and what the pool's tests ask of it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from mobius_infra.perf import Pool
@@ -64,6 +66,20 @@ class Server:
     def pool(self, clock: ManualClock | None = None, **settings: Any) -> Pool[Line]:
         """Return a pool of its connections without chance in it."""
         return Pool("db", self.connect, close=self.close, clock=clock, draw=lambda: 0.0, **settings)
+
+    @asynccontextmanager
+    async def using(
+        self, clock: ManualClock | None = None, **settings: Any
+    ) -> AsyncIterator[Pool[Line]]:
+        """Give such a pool; close it at the end, whatever the test has not given back."""
+        pool = self.pool(clock, **settings)
+        if pool.stats().min_size:
+            await pool.open()
+        try:
+            yield pool
+        finally:
+            pool._stock.drop()
+            await pool.close()
 
 
 async def turns(number: int = 30) -> None:
