@@ -1,5 +1,13 @@
 """Pools of connections, on one server or on many."""
 
+from mobius_infra.perf._balance_pool import (
+    BalancedPool,
+    BalancedStats,
+    Endpoint,
+    EndpointEjected,
+    EndpointReturned,
+)
+from mobius_infra.perf._outlier import Outliers
 from mobius_infra.perf._pool import Pool
 from mobius_infra.perf._pool_errors import (
     PoolClosedError,
@@ -18,6 +26,12 @@ from mobius_infra.perf._pool_events import (
 from mobius_infra.perf._pool_settings import PoolConfig
 
 __all__ = [
+    "BalancedPool",
+    "BalancedStats",
+    "Endpoint",
+    "EndpointEjected",
+    "EndpointReturned",
+    "Outliers",
     "Pool",
     "PoolClosed",
     "PoolClosedError",

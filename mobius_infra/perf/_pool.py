@@ -61,9 +61,9 @@ class Pool(Generic[T]):
     """
 
     __slots__ = (
-        "_borrowed", "_broken", "_check_after", "_clock", "_closed", "_discard_on", "_draining",
-        "_idle", "_keeper", "_monotonic", "_quiet", "_refused", "_settings", "_sizes", "_stock",
-        "_strict", "_used", "_waited", "_waiting", "_watched", "events", "name",
+        "_borrowed", "_broken", "_check_after", "_clock", "_closed", "_draining", "_idle",
+        "_keeper", "_monotonic", "_quiet", "_refused", "_settings", "_sizes", "_stock",
+        "_strict", "_used", "_waited", "_waiting", "_watched", "discard_on", "events", "name",
     )  # fmt: skip
 
     def __init__(
@@ -88,7 +88,7 @@ class Pool(Generic[T]):
         self.events = Events()
         self._settings = settings
         self._sizes = Sizes(settings.min_size, settings.max_size)
-        self._discard_on = discard_on
+        self.discard_on = discard_on
         self._clock = clock or SystemClock()
         self._monotonic = self._clock.monotonic
         self._watched = settings.leak_after is not None
@@ -173,7 +173,7 @@ class Pool(Generic[T]):
 
     def connection(self, max_wait: float | None = None) -> Borrowed[T]:
         """Return a context manager that borrows a connection, as `acquire` does, for a block."""
-        return Borrowed(self, max_wait, self._discard_on)
+        return Borrowed(self, max_wait, self.discard_on)
 
     async def _wait(self, max_wait: float | None) -> Slot[T]:
         """Return a connection, once it is this borrower's turn."""
@@ -381,6 +381,11 @@ class Pool(Generic[T]):
         if self._draining:
             return "closing"
         return "unreachable" if self._stock.dialer.dead else "open"
+
+    @property
+    def load(self) -> int:
+        """How many have a connection, or wait for one."""
+        return len(self._used) + len(self._waiting)
 
     def stats(self) -> PoolStats:
         """Return the numbers as they are now."""

@@ -43,8 +43,14 @@ class Borrowed(Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Interrupted in the middle of something: who knows what the server will say next.
-        doubtful = error is not None and (
-            not isinstance(error, Exception) or isinstance(error, self._discard_on)
-        )
-        self._pool.release(self._connection, discard=doubtful)
+        self._pool.release(self._connection, discard=is_doubtful(error, self._discard_on))
+
+
+def is_doubtful(
+    error: BaseException | None, discard_on: type[Exception] | tuple[type[Exception], ...]
+) -> bool:
+    """Say whether the connection of a block that ended so must not be used again.
+
+    Interrupted in the middle of something: who knows what the server will say next.
+    """
+    return error is not None and (not isinstance(error, Exception) or isinstance(error, discard_on))

@@ -63,9 +63,11 @@ class Server:
         if line.dead:
             raise ConnectionError("dead")
 
-    def pool(self, clock: ManualClock | None = None, **settings: Any) -> Pool[Line]:
+    def pool(
+        self, clock: ManualClock | None = None, name: str = "db", **settings: Any
+    ) -> Pool[Line]:
         """Return a pool of its connections without chance in it."""
-        return Pool("db", self.connect, close=self.close, clock=clock, draw=lambda: 0.0, **settings)
+        return Pool(name, self.connect, close=self.close, clock=clock, draw=lambda: 0.0, **settings)
 
     @asynccontextmanager
     async def using(

@@ -558,7 +558,8 @@ class TestClose:
     async def test_what_is_not_given_back_in_time_is_dropped(
         self, manual_clock: ManualClock
     ) -> None:
-        server, dropped = Server(), []
+        server = Server()
+        dropped: list[Line] = []
         pool = server.pool(manual_clock, terminate=dropped.append)
         events = heard(pool)
         line = await pool.acquire()
@@ -574,7 +575,8 @@ class TestClose:
             pool.release(line)
 
     async def test_a_close_that_hangs_is_given_up(self, manual_clock: ManualClock) -> None:
-        server, dropped = Server(), []
+        server = Server()
+        dropped: list[Line] = []
 
         async def hang(line: Line) -> None:
             await asyncio.Event().wait()

@@ -49,7 +49,7 @@ async def postgres(port: int, **settings: Any) -> AsyncIterator[Pool[Any]]:
 async def redis(port: int, **settings: Any) -> AsyncIterator[Pool[Any]]:
     async def connect() -> Any:
         line = redis_client.Connection(host="127.0.0.1", port=port, retry=Retry(NoBackoff(), 0))
-        await line.connect()
+        await line.connect()  # type: ignore[no-untyped-call]
         return line
 
     async def check(line: Any) -> None:
