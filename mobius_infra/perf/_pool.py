@@ -20,7 +20,7 @@ from mobius_infra.perf._pool_settings import (
     settings_of,
 )
 from mobius_infra.perf._pool_slot import Slot, present_borrower
-from mobius_infra.perf._pool_stock import Check, Close, Connect, Stock
+from mobius_infra.perf._pool_stock import NOT_GIVEN_BACK, Check, Close, Connect, Stock
 from mobius_infra.perf._pool_timer import call_later
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class Pool(Generic[T]):
 
     __slots__ = (
         "_borrowed", "_broken", "_check_after", "_clock", "_closed", "_draining", "_idle",
-        "_keeper", "_monotonic", "_quiet", "_refused", "_settings", "_sizes", "_stock",
+        "_keeper", "_monotonic", "_refused", "_settings", "_sizes", "_stock",
         "_strict", "_used", "_waited", "_waiting", "_watched", "discard_on", "events", "name",
     )  # fmt: skip
 
@@ -92,19 +92,18 @@ class Pool(Generic[T]):
         self._clock = clock or SystemClock()
         self._monotonic = self._clock.monotonic
         self._watched = settings.leak_after is not None
-        self._broken = broken
         self._check_after = inf if check is None else settings.check_after
         self._stock: Stock[T] = Stock(
             name, settings, self._sizes, connect, close, check, broken, terminate,
             self.events, self._clock, draw,
         )  # fmt: skip
+        self._broken = None if broken is None else self._stock.is_broken
         self._stock.on_ready = self._put
         self._stock.on_change = self._serve
         self._idle, self._used = self._stock.idle, self._stock.used
         self._waiting: OrderedDict[asyncio.Future[Slot[T] | Reason], None] = OrderedDict()
         self._draining = self._closed = False
         self._strict = False  # whether what is given back may be one too many
-        self._quiet: asyncio.Future[None] | None = None  # set when nothing is lent any more
         self._keeper: asyncio.Task[None] | None = None
         self._borrowed = self._waited = 0
         self._refused: dict[str, int] = {}
@@ -240,11 +239,10 @@ class Pool(Generic[T]):
     def _put(self, slot: Slot[T]) -> None:
         """Take a connection that nobody has, and give it to whose turn it is."""
         now = self._monotonic()
-        broken = self._broken
         if self._strict:
             self._put_away(slot)
-        elif now >= slot.expires or (broken is not None and broken(slot.connection)):
-            self._stock.discard(slot, "expired" if now >= slot.expires else "broken")
+        elif reason := self._stock.unfit(slot, now):
+            self._stock.discard(slot, reason)
             self._serve()
         elif not (self._waiting and self._give(slot, now)):
             slot.since = now
@@ -255,7 +253,7 @@ class Pool(Generic[T]):
         """Take back a connection while there are too many."""
         if self._draining:
             self._stock.discard(slot, "closing")
-            self._note_quiet()
+            self._stock.note_quiet()
         elif self._stock.alive >= self._sizes.most:
             self._stock.discard(slot, "surplus")
         else:
@@ -276,7 +274,7 @@ class Pool(Generic[T]):
     def _serve(self) -> None:
         """Lend what is idle, check what is stale, make what is missing."""
         if self._draining:
-            self._note_quiet()
+            self._stock.note_quiet()
             return
         stock, idle, waiting = self._stock, self._idle, self._waiting
         now = self._monotonic()
@@ -293,10 +291,6 @@ class Pool(Generic[T]):
         if waiting and stock.hopeless:
             for waiter in list(waiting):
                 self._refuse(waiter, "unreachable")
-
-    def _note_quiet(self) -> None:
-        if self._quiet is not None and not self._used and not self._quiet.done():
-            self._quiet.set_result(None)
 
     # Running.
 
@@ -333,45 +327,26 @@ class Pool(Generic[T]):
     async def close(self, timeout: float = 10.0) -> None:
         """Lend nothing more, wait for what is lent, close everything.
 
-        Who waits is refused at once.
+        Who waits is refused at once. Cancelled, it waits for nobody any more.
 
         Args:
             timeout: seconds to wait; what has not been given back by then is dropped, whoever
                 uses it.
         """
         require_seconds("timeout", timeout)
-        first, self._draining, self._strict = not self._draining, True, True
-        stock = self._stock
-        if self._quiet is None:
-            self._quiet = asyncio.get_running_loop().create_future()
-        if first:
+        if not self._draining:
+            self._draining = self._strict = True
             if self._keeper is not None:
                 self._keeper.cancel()
             for waiter in list(self._waiting):
                 self._refuse(waiter, "closing")
-            stock.stop()
-        self._note_quiet()
-        quiet = self._quiet
-        forget_timer = call_later(self._clock, timeout, self._drop)
-        try:
-            # Shielded by hand: another `close` may wait for the same.
-            await asyncio.wait([quiet])
-        finally:
-            forget_timer()
-            self._drop()  # nothing, unless this was cancelled
-        while tasks := {*stock.connecting, *stock.checking, *stock.closing}:
-            await asyncio.wait(tasks)  # each is bounded by its own time-out
-            await asyncio.sleep(0)  # their callbacks run
+            self._stock.stop()
+        await self._stock.drain(timeout)
         if not self._closed:
             self._closed = True
-            lost = len(stock.terminated)
+            lost = self._stock.discarded.get(NOT_GIVEN_BACK, 0)
             event = PoolClosed(source=self.name, at=self._clock.time(), terminated=lost)
             self.events.emit(event)
-
-    def _drop(self) -> None:
-        """Drop what is still lent."""
-        self._stock.drop()
-        self._note_quiet()
 
     @property
     def state(self) -> str:

@@ -33,6 +33,8 @@ Connect = Callable[[], Awaitable[T]]
 Close = Callable[[T], Awaitable[object] | object]
 Check = Callable[[T], Awaitable[object]]
 
+NOT_GIVEN_BACK = "not given back"
+
 
 class Stock(Generic[T]):
     """A pool's connections, each in one place: idle, used, being checked or being closed.
@@ -47,7 +49,7 @@ class Stock(Generic[T]):
 
     __slots__ = (
         "_broken", "_check", "_clock", "_close", "_connect", "_context", "_draw", "_events",
-        "_forget_retry", "_name", "_sizes", "_terminate", "checking", "closing",
+        "_forget_retry", "_name", "_quiet", "_sizes", "_terminate", "checking", "closing",
         "connect_failures", "connected", "connecting", "dialer", "discarded", "idle",
         "last_error", "leaks", "on_change", "on_ready", "settings", "terminated", "used",
     )  # fmt: skip
@@ -88,6 +90,7 @@ class Stock(Generic[T]):
         self.dialer = Dialer(settings.first_pause, settings.most_pause, settings.open_after)
         self.last_error: BaseException | None = None
         self._forget_retry: Callable[[], object] | None = None
+        self._quiet: asyncio.Future[None] | None = None  # set when nothing is lent any more
         self.on_ready: Callable[[Slot[T]], None]
         self.on_change: Callable[[], None]
         self.connected = self.connect_failures = self.leaks = 0
@@ -199,9 +202,17 @@ class Stock(Generic[T]):
         """Say why a connection must not be lent; nothing if it may be."""
         if now >= slot.expires:
             return "expired"
-        if self._broken is not None and self._broken(slot.connection):
-            return "broken"
-        return ""
+        return "broken" if self.is_broken(slot.connection) else ""
+
+    def is_broken(self, connection: T) -> bool:
+        """Ask the user's `broken`; one that raises has nothing good to say."""
+        if self._broken is None:
+            return False
+        try:
+            return self._broken(connection)
+        except Exception:
+            log.exception("pool %s: broken raised", self._name)
+            return True
 
     def check(self, slot: Slot[T]) -> None:
         """Begin to check a connection that has been idle for long."""
@@ -263,12 +274,33 @@ class Stock(Generic[T]):
         while self.idle:
             self.discard(self.idle.pop(), "closing")
 
+    async def drain(self, timeout: float) -> None:
+        """Return when all is given back and closed; what is not in time is dropped."""
+        if self._quiet is None:
+            self._quiet = asyncio.get_running_loop().create_future()
+        self.note_quiet()
+        forget_timer = call_later(self._clock, timeout, self.drop)
+        try:
+            await asyncio.wait([self._quiet])  # unlike an await, it does not cancel it: others wait
+        finally:
+            forget_timer()
+            self.drop()  # nothing, unless this was cancelled
+        while tasks := {*self.connecting, *self.checking, *self.closing}:
+            await asyncio.wait(tasks)  # each is bounded by its own time-out
+            await asyncio.sleep(0)  # their callbacks run
+
     def drop(self) -> None:
         """Close what is lent, whoever uses it."""
         for key, slot in list(self.used.items()):
             self.terminated[key] = self.used.pop(key)
             self.terminate(slot)
-            self.discard(slot, "not given back")
+            self.discard(slot, NOT_GIVEN_BACK)
+        self.note_quiet()
+
+    def note_quiet(self) -> None:
+        """Let `drain` go on if nothing is lent."""
+        if self._quiet is not None and not self.used and not self._quiet.done():
+            self._quiet.set_result(None)
 
     # Keeping.
 

@@ -250,6 +250,23 @@ class TestFitness:
             assert (await pool.acquire()).number == 2
             assert pool.stats().discarded == {"broken": 2}
 
+    async def test_a_look_that_raises_costs_the_connection_and_no_more(self) -> None:
+        def broken(line: Line) -> bool:
+            if line.dead:
+                raise RuntimeError("looked")
+            return False
+
+        async with Server().using(broken=broken, max_size=1) as pool:
+            for _ in range(2):
+                line = await pool.acquire()
+                line.dead = True
+                pool.release(line)
+            line = await pool.acquire()
+            pool.release(line)
+            line.dead = True
+            assert (await pool.acquire()).number == 3
+            assert pool.stats().discarded == {"broken": 3}
+
     @pytest.mark.parametrize(
         ("error", "kept"),
         [(ValueError(), True), (OSError(), False), (TimeoutError(), False), (SystemExit(), False)],
