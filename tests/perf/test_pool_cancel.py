@@ -68,7 +68,7 @@ async def test_cancelled_at_any_step_it_leaves_the_pool_whole(
     while not ended:
         clock, server = ManualClock(), Server()
         server.turns = 2
-        async with server.pool(clock, max_size=SIZE, check=server.check) as pool:
+        async with server.using(clock, max_size=SIZE, check=server.check) as pool:
             lines = [await pool.acquire() for _ in range(SIZE)]
             for line in lines:
                 pool.release(line)
@@ -137,7 +137,7 @@ async def test_close_cancelled_at_any_step_can_be_asked_again(held: bool) -> Non
 
 async def test_cancelled_in_the_turn_in_which_it_was_lent_the_next_gets_it() -> None:
     server = Server()
-    async with server.pool(max_size=1) as pool:
+    async with server.using(max_size=1) as pool:
         line = await pool.acquire()
         first = asyncio.ensure_future(pool.acquire())
         second = asyncio.ensure_future(pool.acquire())
@@ -153,7 +153,7 @@ async def test_timed_out_in_the_turn_in_which_it_was_lent_it_has_it(
     manual_clock: ManualClock,
 ) -> None:
     server = Server()
-    async with server.pool(manual_clock, max_size=1, max_wait=1.0) as pool:
+    async with server.using(manual_clock, max_size=1, max_wait=1.0) as pool:
         line = await pool.acquire()
         waits = asyncio.ensure_future(pool.acquire())
         await turns()
@@ -174,7 +174,7 @@ async def test_a_cancelled_connect_is_not_the_borrowers_cancellation() -> None:
     """The attempt belongs to the pool: a second borrower gets what the first had begun."""
     server = Server()
     server.gate = asyncio.Event()
-    async with server.pool(max_size=1) as pool:
+    async with server.using(max_size=1) as pool:
         first = asyncio.ensure_future(pool.acquire())
         await turns()
         second = asyncio.ensure_future(pool.acquire())
@@ -187,7 +187,7 @@ async def test_a_cancelled_connect_is_not_the_borrowers_cancellation() -> None:
 
 async def test_an_operation_that_is_cancelled_costs_its_connection() -> None:
     server = Server()
-    async with server.pool(max_size=1) as pool:
+    async with server.using(max_size=1) as pool:
 
         async def query() -> None:
             async with pool.connection():
