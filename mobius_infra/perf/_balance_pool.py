@@ -11,7 +11,7 @@ from mobius_infra.core import Clock, Event, Events, Stats, SystemClock, counter,
 from mobius_infra.perf._balance import less_loaded, nearby, order_for
 from mobius_infra.perf._outlier import Outliers, Record
 from mobius_infra.perf._pool import Pool
-from mobius_infra.perf._pool_block import is_doubtful
+from mobius_infra.perf._pool_block import is_doubtful, is_elsewhere
 from mobius_infra.perf._pool_errors import PoolConnectError, PoolFullError
 from mobius_infra.perf._pool_settings import is_number
 
@@ -201,7 +201,7 @@ class BalancedPool(Generic[T]):
 
     def is_fault(self, error: BaseException) -> bool:
         """Say whether an error is a server's fault."""
-        return isinstance(error, self._failed_on)
+        return isinstance(error, self._failed_on) and not is_elsewhere(error)
 
     def stats(self) -> BalancedStats:
         """Return the numbers as they are now."""

@@ -3,6 +3,9 @@
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
+from mobius_infra.core import Rejected
+from mobius_infra.perf._pool_errors import PoolConnectError
+
 T = TypeVar("T")
 
 
@@ -53,4 +56,15 @@ def is_doubtful(
 
     Interrupted in the middle of something: who knows what the server will say next.
     """
-    return error is not None and (not isinstance(error, Exception) or isinstance(error, discard_on))
+    if error is None or is_elsewhere(error):
+        return False
+    return not isinstance(error, Exception) or isinstance(error, discard_on)
+
+
+def is_elsewhere(error: BaseException) -> bool:
+    """Say whether another component refused something, such as a second pool used in the block.
+
+    These are `OSError`s for those who catch `TimeoutError` and `ConnectionError`, but say nothing
+    of the connection that the block has.
+    """
+    return isinstance(error, Rejected | PoolConnectError)

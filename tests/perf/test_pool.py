@@ -2,13 +2,14 @@
 
 import asyncio
 import gc
+import pickle
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from mobius_infra.core import ConfigurationError, Event, Rejected, samples
+from mobius_infra.core import ConfigurationError, Event, MobiusError, Rejected, samples
 from mobius_infra.perf import (
     Pool,
     PoolClosed,
@@ -269,7 +270,14 @@ class TestFitness:
 
     @pytest.mark.parametrize(
         ("error", "kept"),
-        [(ValueError(), True), (OSError(), False), (TimeoutError(), False), (SystemExit(), False)],
+        [
+            (ValueError(), True),
+            (OSError(), False),
+            (TimeoutError(), False),
+            (SystemExit(), False),
+            (PoolTimeoutError("another", "me", "all are in use"), True),
+            (PoolConnectError("another", "me", 3, 1.0), True),
+        ],
     )
     async def test_an_error_in_a_block_may_cost_the_connection(
         self, error: BaseException, kept: bool
@@ -669,6 +677,23 @@ class TestDialer:
         assert dialer.may(0.5, 5)
         dialer.failed(old + 1, 0.6, 0.0)
         assert not dialer.dead
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PoolTimeoutError("db", "me", "all are in use"),
+        PoolFullError("db", "me", "all are in use"),
+        PoolClosedError("db", "me"),
+        PoolConnectError("db", "me", 3, 1.0),
+        PoolMisuseError("db", "me", "that it has not lent"),
+    ],
+)
+def test_errors_survive_a_process_border(error: MobiusError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
+    assert again.fields() == error.fields()
+    assert (again.name, again.borrower) == ("db", "me")
 
 
 class TestShown:

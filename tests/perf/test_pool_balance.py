@@ -287,7 +287,7 @@ async def test_cancelled_at_any_step_nothing_stays_lent(manual_clock: ManualCloc
 
 async def test_an_error_that_is_not_the_servers_says_nothing(manual_clock: ManualClock) -> None:
     async with Fleet(manual_clock, outliers=Outliers(errors=1)) as fleet:
-        for error in (ValueError(), KeyError()):
+        for error in (ValueError(), PoolConnectError("another", "me", 3, 1.0)):
             with pytest.raises(type(error)):
                 async with fleet.pool.connection():
                     raise error
