@@ -314,3 +314,13 @@ def test_endpoints_that_cannot_work() -> None:
         BalancedPool("b", [Endpoint(pool), Endpoint(pool)])
     with pytest.raises(ConfigurationError, match="at least one"):
         BalancedPool[Line]("b", [])
+
+
+async def test_when_all_fail_only_a_share_is_left_out(manual_clock: ManualClock) -> None:
+    async with Fleet(manual_clock, count=4, outliers=Outliers(errors=1)) as fleet:
+        for server in fleet.servers:
+            server.error = OSError("wrong")
+        for _ in range(40):
+            with pytest.raises((OSError, PoolConnectError)):
+                await fleet.ask()
+        assert sum(fleet.pool.stats().ejected.values()) == 2
