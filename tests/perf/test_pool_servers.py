@@ -110,7 +110,7 @@ async def test_postgresql_ends_idle_connections_and_none_of_them_is_lent(
         await other.close()
         await asyncio.sleep(0.05)
         await all_answer(ask_postgres, pool)
-        assert pool.stats().discarded["broken"] == mine
+        assert pool.stats().discarded["broken"] >= mine  # one may have been refilled meanwhile
 
 
 async def test_redis_ends_idle_connections_and_the_check_finds_it(redis_url: str) -> None:
