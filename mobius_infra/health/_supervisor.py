@@ -99,6 +99,7 @@ class _Child:
     attempt: int = 0  # starts since it last ran for a whole period
     began: float = 0.0
     waiting: bool = False
+    wanted: bool = False  # to be started again by somebody's hand
 
 
 class Supervisor:
@@ -214,6 +215,23 @@ class Supervisor:
             self._state = ended
             await self._stop(list(self._tasks))
 
+    async def restart(self, task: str) -> None:
+        """Cancel a task that runs, wait for its end, and have it started again.
+
+        For a recovery, whose own budget then counts. One that will not end is not started beside
+        itself: this waits until it has ended.
+
+        Raises:
+            ConfigurationError: if no such task runs.
+        """
+        running = {child.name: each for each, child in self._tasks.items()}
+        known = ", ".join(sorted(running)) or "running"
+        require(task in running, "task", task, known)
+        child = self._tasks[running[task]]
+        child.wanted = True
+        running[task].cancel()
+        await asyncio.wait([running[task]])
+
     async def check(self) -> Health | Degraded:
         """Say how it is, as a health check: `monitor.check("workers")(supervisor.check)`."""
         if self._state != "running":
@@ -244,6 +262,12 @@ class Supervisor:
 
     async def _settle(self, task: "asyncio.Task[None]", child: _Child, budget: Budget) -> None:
         """Start a task again that ended, if it should be."""
+        if child.wanted:
+            child.wanted = False
+            _read(task)
+            self._restarted += 1
+            self._start(child, 0.0)
+            return
         error = None if task.cancelled() else task.exception()
         if child.restart == "permanent":
             reason = "it returned" if error is None else describe(error)

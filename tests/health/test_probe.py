@@ -118,8 +118,8 @@ async def test_what_a_left_behind_check_raises_at_last_is_not_told_by_asyncio_ei
     first = asyncio.create_task(monitor.run("stubborn"))
     await manual_clock.advance(2)
     stubborn.let_go.set()
-    await asyncio.sleep(0)
     await first
+    await manual_clock.advance(0)
     del stubborn
     gc.collect()
     assert complaints == []
@@ -176,6 +176,18 @@ async def test_a_timeout_while_something_else_blocked_the_loop_is_not_the_depend
     assert (report.state, report.evidence) == (Health.UNKNOWN, Evidence.BLOCKED)
     assert report.known is Health.UP
     assert monitor.report().ready  # one run that learned nothing takes nobody out of service
+
+
+async def test_an_answer_that_came_in_time_counts_though_the_loop_was_late_to_see_it(
+    monitor: HealthMonitor, manual_clock: ManualClock
+) -> None:
+    monitor.check("db", timeout=1)(Dependency(manual_clock, takes=0.9).check)
+    asked = asyncio.create_task(monitor.run("db"))
+    await manual_clock.advance(0.7)
+    manual_clock.tick(0.4)
+    report = await asked
+    assert report.took == pytest.approx(1.1)
+    assert (report.state, report.evidence) == (Health.UP, Evidence.ANSWER)
 
 
 async def test_a_real_outage_on_a_loop_that_is_a_little_late_is_an_outage(

@@ -254,6 +254,24 @@ async def test_a_task_that_will_not_end_is_left_behind_and_told_of(
     assert complaints == []
 
 
+async def test_a_task_is_restarted_by_hand_never_beside_itself_and_at_nobodys_cost(
+    manual_clock: ManualClock,
+) -> None:
+    supervisor, heard = make(manual_clock, restarts=Restarts(0, 600))
+    worker = Worker(manual_clock)
+    supervisor.task("poll")(worker.work)
+    supervisor.task("other")(Worker(manual_clock).work)
+    async with supervisor:
+        await manual_clock.advance(5)
+        with pytest.raises(ConfigurationError, match="'pool'; it must be other, poll"):
+            await supervisor.restart("pool")
+        await supervisor.restart("poll")
+        await manual_clock.advance(0)
+        assert (worker.starts, worker.running) == ([0, 5], 1)
+        assert supervisor.stats().restarts == 1
+    assert heard == []
+
+
 async def test_it_is_a_check_of_what_is_inside_the_process(manual_clock: ManualClock) -> None:
     supervisor, _ = make(manual_clock)
     supervisor.task()(Worker(manual_clock).work)
