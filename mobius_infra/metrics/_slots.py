@@ -88,6 +88,8 @@ class Slot:
     def take(self, at: float) -> None:
         """Take the lowest free slot, and write the first snapshot in it.
 
+        Whatever it raises, `release` must be called.
+
         Raises:
             OSError: if the directory can't be written.
             ConfigurationError: where the system has no locks of the kind that is needed.
@@ -97,13 +99,9 @@ class Slot:
         with _alone(self._directory):
             self.number, self._lock = _take(self._directory)
             self._inherit()
-            try:
-                # At once, while nobody looks: from now on the slot is a living worker's, and the
-                # gauges of the dead must not be taken for its own.
-                self.write((), at)
-            except OSError:
-                self.release()
-                raise
+            # At once, while nobody looks: from now on the slot is a living worker's, and the gauges
+            # of the dead must not be taken for its own.
+            self.write((), at)
         _leave_to_parent(self)
 
     def _inherit(self) -> None:

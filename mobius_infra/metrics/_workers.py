@@ -143,7 +143,7 @@ class Workers:
         try:
             await self._beside.run(lambda: slot.take(now))
         except BaseException:
-            # Who was cancelled while the slot was taken must not keep it.
+            # Who failed, or was cancelled while the slot was taken, must not keep it.
             await self._beside.close(slot.release)
             raise
         self._slot = slot
