@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -33,6 +34,16 @@ class ExportFailed(Event):
     """
 
     reason: str
+
+
+def gently(parts: Iterable[T]) -> Iterator[T]:
+    """Give `parts` in a thread, and let go of the interpreter after each.
+
+    Who does not let go of it has the event loop wait for 5 ms, and until a call into C returns.
+    """
+    for part in parts:
+        yield part
+        time.sleep(0)
 
 
 class Beside:

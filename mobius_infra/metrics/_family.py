@@ -1,7 +1,7 @@
 """What there is to export at one moment: families of series, the one form all exporters read."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -111,3 +111,10 @@ def joined(parts: Sequence[Family]) -> Family:
     if len(parts) == 1:
         return first
     return replace(first, series=tuple(each for part in parts for each in part.series))
+
+
+def split(families: Iterable[Family], most: int = 200) -> Iterator[Family]:
+    """Give families in parts of at most so many series."""
+    for family in families:
+        for at in range(0, max(len(family.series), 1), most):
+            yield replace(family, series=family.series[at : at + most])

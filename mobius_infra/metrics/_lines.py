@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from mobius_infra.core import Clock, Stats, SystemClock, counter, gauge, require
-from mobius_infra.metrics._beside import Beside, Source
+from mobius_infra.metrics._beside import Beside, Source, gently
 from mobius_infra.metrics._family import Family
 from mobius_infra.metrics._json import to_json
 from mobius_infra.metrics._rotating import RotatingFile
@@ -89,7 +89,7 @@ class JsonLines:
         await self._beside.run(lambda: self._append(families, at))
 
     def _append(self, families: list[Family], at: float) -> None:
-        self._hold(to_json(families, at=at) + b"\n")
+        self._hold(to_json(gently(families), at=at) + b"\n")
         while self._waiting:
             self._file.append(self._waiting[0])
             self._waiting.popleft()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mobius_infra.core import ConfigurationError
+from mobius_infra.metrics._beside import gently
 from mobius_infra.metrics._family import Buckets, Exemplar, Family, Labels, Quantiles, Series
 from mobius_infra.metrics._names import Claims
 from mobius_infra.metrics._sketch import Sketch
@@ -52,7 +53,7 @@ def merge(parts: Iterable[Part]) -> Merged:
     found: dict[str, tuple[Family, dict[Labels, Series]]] = {}
     clashes: list[str] = []
     for worker, families in parts:
-        for family in families:
+        for family in gently(families):
             if worker is None and family.kind not in LASTING:
                 continue
             first, series = found.setdefault(family.name, (family, {}))

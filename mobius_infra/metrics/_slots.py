@@ -24,7 +24,8 @@ from weakref import ref
 from pydantic import BaseModel
 
 from mobius_infra.core import CodecError, require
-from mobius_infra.metrics._family import Family
+from mobius_infra.metrics._beside import gently
+from mobius_infra.metrics._family import Family, split
 from mobius_infra.metrics._json import read_family, write_family
 from mobius_infra.metrics._merge import Part, lasting, merge
 
@@ -37,9 +38,9 @@ _FILE = re.compile(r"(\d+)\.json")
 
 
 class _Head(BaseModel):
-    """The first line of a file; each further one is a family.
+    """The first line of a file; each further one is a family, or a part of one.
 
-    One by one, because no other thread runs while a piece of JSON is parsed.
+    In parts, because no other thread runs while a piece of JSON is written or read.
     """
 
     version: Literal[1] = 1
@@ -88,6 +89,8 @@ class Slot:
     def take(self, at: float) -> None:
         """Take the lowest free slot, and write the first snapshot in it.
 
+        Whatever it raises, `release` must be called.
+
         Raises:
             OSError: if the directory can't be written.
             ConfigurationError: where the system has no locks of the kind that is needed.
@@ -97,13 +100,9 @@ class Slot:
         with _alone(self._directory):
             self.number, self._lock = _take(self._directory)
             self._inherit()
-            try:
-                # At once, while nobody looks: from now on the slot is a living worker's, and the
-                # gauges of the dead must not be taken for its own.
-                self.write((), at)
-            except OSError:
-                self.release()
-                raise
+            # At once, while nobody looks: from now on the slot is a living worker's, and the gauges
+            # of the dead must not be taken for its own.
+            self.write((), at)
         _leave_to_parent(self)
 
     def _inherit(self) -> None:
@@ -112,7 +111,7 @@ class Slot:
         if before is not None:
             whole = merge([Part(None, before.families)]).families
             self.inherited = lasting(whole, self._most)
-            self._inherited = [write_family(each, sketches=True) for each in self.inherited]
+            self._inherited = _lines(self.inherited)
 
     def write(self, own: Iterable[Family], at: float) -> None:
         """Replace the file by these families and the inherited ones.
@@ -122,7 +121,7 @@ class Slot:
         """
         if self._lock < 0:
             return  # released, or this process is a fork of the one that holds it
-        lines = [*(write_family(each, sketches=True) for each in own), *self._inherited]
+        lines = [*_lines(own), *self._inherited]
         head = _Head(at=at, families=len(lines)).model_dump_json().encode()
         path = _path(self._directory, self.number)
         # One name, not a new one each time: what a killed worker leaves is overwritten.
@@ -225,6 +224,10 @@ def _path(directory: Path, number: int) -> Path:
     return directory / f"{number}.json"
 
 
+def _lines(families: Iterable[Family]) -> list[bytes]:
+    return [write_family(each, sketches=True) for each in gently(split(families))]
+
+
 def _parse(number: int, data: bytes, *, alive: bool) -> Written | None:
     """Return what a file says; None, and a line in the log, if it can't be read."""
     try:
@@ -232,7 +235,7 @@ def _parse(number: int, data: bytes, *, alive: bool) -> Written | None:
         said = _Head.model_validate_json(head)
         if said.families != len(lines):
             raise CodecError("metrics", f"{len(lines)} of {said.families} families")
-        return Written(number, alive, said.at, [read_family(line) for line in lines])
+        return Written(number, alive, said.at, list(map(read_family, gently(lines))))
     except (ValueError, CodecError):
         # By a power cut, a full disk of another's making, or another version.
         log.warning("the numbers of worker %d can't be read", number, exc_info=True)

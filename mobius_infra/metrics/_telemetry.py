@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from mobius_infra.core import Clock, Stats, SystemClock, counter, import_extra, require
-from mobius_infra.metrics._beside import Beside, Source
+from mobius_infra.metrics._beside import Beside, Source, gently
 
 if TYPE_CHECKING:
     from mobius_infra.metrics._otel import MetricExporter, Resource
@@ -75,7 +75,7 @@ class OpenTelemetryExport:
 
     async def _export(self) -> None:
         families, at = await self._metrics.collect_async(), self._clock.time()
-        await self._beside.run(lambda: self._send(families, at))
+        await self._beside.run(lambda: self._send(gently(families), at))
 
     async def __aenter__(self) -> Self:
         require(not self._entered, "export", self.name, "entered once: the exporter is shut down")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Self
 
 from mobius_infra.core import Clock, Stats, SystemClock, counter, gauge, require
-from mobius_infra.metrics._beside import Beside, Source
-from mobius_infra.metrics._family import Family, Series
+from mobius_infra.metrics._beside import Beside, Source, gently
+from mobius_infra.metrics._family import Family, Series, split
 from mobius_infra.metrics._merge import Part, merge
 from mobius_infra.metrics._prometheus import encode
 from mobius_infra.metrics._slots import Slot, read_all
@@ -96,8 +96,8 @@ class Workers:
         families = await self.collect()
 
         def write() -> tuple[str, bytes]:
-            content_type, parts = encode(families, accept, self._unfit)
-            return content_type, b"".join(parts)
+            content_type, parts = encode(split(families), accept, self._unfit)
+            return content_type, b"".join(gently(parts))
 
         return await self._beside.run(write)
 
@@ -143,7 +143,7 @@ class Workers:
         try:
             await self._beside.run(lambda: slot.take(now))
         except BaseException:
-            # Who was cancelled while the slot was taken must not keep it.
+            # Who failed, or was cancelled while the slot was taken, must not keep it.
             await self._beside.close(slot.release)
             raise
         self._slot = slot

@@ -226,14 +226,19 @@ async def test_a_line_longer_than_a_file_is_dropped(path: Path, manual_clock: Ma
 async def test_numbers_that_cannot_be_collected_are_counted(
     path: Path, manual_clock: ManualClock
 ) -> None:
-    numbers = Count()
+    numbers, events = Count(), list[Event]()
     out = JsonLines(path, numbers, clock=manual_clock)
+    out.events.subscribe(events.append)
     numbers.added = "broken"  # type: ignore[assignment]
     await out.write()
     numbers.added = 0
     await out.write()
     assert read(path) == [1]
-    assert (out.stats().failures, out.stats().written) == (1, 1)
+    assert (out.stats().failures, out.stats().written, len(events)) == (1, 1, 1)
+    numbers.added = "broken again"  # type: ignore[assignment]
+    await out.write()
+    await out.write()
+    assert (out.stats().failures, len(events)) == (3, 2)
 
 
 async def test_who_moves_the_file_away_does_no_harm(path: Path, manual_clock: ManualClock) -> None:

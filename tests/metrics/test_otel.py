@@ -52,7 +52,7 @@ class Kept(MetricExporter):
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
-        self.gate.wait()
+        assert self.gate.wait(10)
         if isinstance(self.result, Exception):
             raise self.result
         self.data.append(metrics_data)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import math
 import os
 import threading
@@ -50,6 +51,32 @@ async def test_a_fork_made_while_a_lock_was_held_does_not_keep_it(
     finally:
         for each in forked:
             os.close(each)
+
+
+async def test_no_slot_changes_hands_while_somebody_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the file of one would be taken for another's."""
+    held, inherit, alone = _slots._is_held, Slot._inherit, list[str]()
+
+    def note(what: str) -> None:
+        with (tmp_path / "lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone.append(what)
+
+    def noted_held(directory: Path, number: int) -> bool:
+        note("look")
+        return held(directory, number)
+
+    def noted_inherit(self: Slot) -> None:
+        note("take")
+        inherit(self)
+
+    monkeypatch.setattr(_slots, "_is_held", noted_held)
+    monkeypatch.setattr(Slot, "_inherit", noted_inherit)
+    async with Workers(tmp_path, Numbers()):
+        await look(tmp_path)
+    assert alone == ["take", "look"]
 
 
 async def test_who_lives_is_not_asked_by_process_id(tmp_path: Path) -> None:
