@@ -1,3 +1,6 @@
-"""To come: see the changelog for what is there."""
+"""Many things at once, within limits."""
 
-__all__: list[str] = []
+from mobius_infra.perf._gather import gather_bounded
+from mobius_infra.perf._map import map_bounded
+
+__all__ = ["gather_bounded", "map_bounded"]
