@@ -8,7 +8,7 @@ from mobius_infra.core._backend import (
     Message,
     Subscription,
 )
-from mobius_infra.core._clock import Clock, SystemClock
+from mobius_infra.core._clock import Clock, SystemClock, call_later
 from mobius_infra.core._codec import Codec
 from mobius_infra.core._config import Config, require
 from mobius_infra.core._decorate import AsyncDecorator, decorate, require_async
@@ -21,6 +21,7 @@ from mobius_infra.core._errors import (
     MissingExtraError,
     MobiusError,
     Rejected,
+    own_instance,
 )
 from mobius_infra.core._events import Event, Events, Listener
 from mobius_infra.core._extras import import_extra
@@ -62,12 +63,14 @@ __all__ = [
     "Stats",
     "Subscription",
     "SystemClock",
+    "call_later",
     "compile_key",
     "counter",
     "decorate",
     "gauge",
     "import_extra",
     "open_backend",
+    "own_instance",
     "require",
     "require_async",
     "samples",

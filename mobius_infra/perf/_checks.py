@@ -28,3 +28,13 @@ def require_seconds(field: str, value: object) -> None:
         ConfigurationError: naming field and value.
     """
     require(is_number(value) and value >= 0, field, value, "a number of seconds, zero or more")
+
+
+def require_name(name: object) -> None:
+    """Refuse what is no name, such as a function under a decorator without parentheses.
+
+    Raises:
+        ConfigurationError: naming the value.
+    """
+    good = isinstance(name, str) and bool(name)
+    require(good, "name", name, 'a name: write `@decorator("name", …)`')

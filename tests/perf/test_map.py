@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from contextvars import ContextVar
-from typing import Any, assert_type
+from typing import assert_type
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from mobius_infra.core import ConfigurationError
 from mobius_infra.perf import gather_bounded, map_bounded
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 place: ContextVar[str] = ContextVar("place", default="nowhere")
 
@@ -45,18 +47,6 @@ class Gated:
 async def turns(number: int = 10) -> None:
     for _ in range(number):
         await asyncio.sleep(0)
-
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left() -> AsyncIterator[None]:
-    """No task outlives a test, and nothing is told to the loop's exception handler."""
-    told: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-    yield
-    await turns()
-    gc.collect()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert not told
 
 
 async def double(item: int) -> int:
