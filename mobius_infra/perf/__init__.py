@@ -1,10 +1,14 @@
 """Many things at once, within limits."""
 
+from mobius_infra.perf._background import Background, BackgroundStats
 from mobius_infra.perf._batched import Batched, BatchedStats, batched
 from mobius_infra.perf._coalesced import Coalesced, CoalescedStats, coalesced
 from mobius_infra.perf._debounced import Debounced, DebouncedStats, debounced
+from mobius_infra.perf._drain import WorkFailed
 from mobius_infra.perf._gather import gather_bounded
 from mobius_infra.perf._map import map_bounded
+from mobius_infra.perf._threads import Threads, ThreadsStats, run_in_threads
+from mobius_infra.perf._uvloop import install_uvloop, loop_factory, run
 from mobius_infra.perf._work_errors import (
     BatchKeyError,
     WorkCancelledError,
@@ -12,8 +16,11 @@ from mobius_infra.perf._work_errors import (
     WorkCycleError,
     WorkFullError,
 )
+from mobius_infra.perf._workqueue import WorkQueue, WorkQueueStats
 
 __all__ = [
+    "Background",
+    "BackgroundStats",
     "BatchKeyError",
     "Batched",
     "BatchedStats",
@@ -21,13 +28,22 @@ __all__ = [
     "CoalescedStats",
     "Debounced",
     "DebouncedStats",
+    "Threads",
+    "ThreadsStats",
     "WorkCancelledError",
     "WorkClosedError",
     "WorkCycleError",
+    "WorkFailed",
     "WorkFullError",
+    "WorkQueue",
+    "WorkQueueStats",
     "batched",
     "coalesced",
     "debounced",
     "gather_bounded",
+    "install_uvloop",
+    "loop_factory",
     "map_bounded",
+    "run",
+    "run_in_threads",
 ]
