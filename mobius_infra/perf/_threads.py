@@ -8,9 +8,8 @@ The threads are daemons: the interpreter would wait for those of a `ThreadPoolEx
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -50,9 +49,9 @@ class Threads:
     """Runs blocking functions in threads. Made by `run_in_threads`, where it is described."""
 
     __slots__ = (
-        "_abandoned", "_calls", "_clock", "_closed", "_given_up", "_grace", "_jobs", "_limit",
-        "_most_abandoned", "_queue", "_rejected", "_threads", "_turns", "_under_way", "_waiters",
-        "events", "name",
+        "_abandoned", "_calls", "_clock", "_closed", "_given_up", "_grace", "_jobs", "_late",
+        "_limit", "_most_abandoned", "_queue", "_rejected", "_threads", "_turns", "_under_way",
+        "_waiters", "events", "name",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +74,7 @@ class Threads:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()  # never holds more than idle threads
         self._threads = 0
         self._under_way = self._abandoned = 0
+        self._late: deque[None] = deque()  # ends of abandoned threads whose loop was closed
         self._turns: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
         self._waiters = Waiters(clock)
         self._closed = False
@@ -83,8 +83,8 @@ class Threads:
     def __call__(self, func: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]:
         """Make an async function of a blocking one."""
         allowed = "a function that blocks: an async one needs no thread"
-        good = callable(func) and not iscoroutinefunction(func)
-        require(good, f"the function decorated by {self!r}", func, allowed)
+        blocks = not iscoroutinefunction(func)
+        require(blocks, f"the function decorated by {self!r}", func, allowed)
 
         @wraps(func)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -102,6 +102,9 @@ class Threads:
         if self._closed:
             self._rejected += 1
             raise WorkClosedError(self.name)
+        while self._late:
+            self._late.pop()
+            self._abandoned -= 1
         if not self._free():
             await self._turn()
         else:
@@ -166,13 +169,16 @@ class Threads:
         call: Callable[[], Any],
     ) -> None:
         """Do a job. This runs in a thread."""
-        result, error = None, None
+        result: Any = None
+        error: BaseException | None = None
         try:
             result = context.run(call)
         except BaseException as raised:  # noqa: BLE001 - the caller raises it
             error = raised
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        try:
             loop.call_soon_threadsafe(self._ended, answer, (result, error))
+        except RuntimeError:  # the loop is closed; its end had cancelled the caller
+            self._late.append(None)
 
     def _ended(self, answer: asyncio.Future[Answer], outcome: Answer) -> None:
         if answer.done():
@@ -233,8 +239,8 @@ class Threads:
         await self.close(self._grace)
 
     def __del__(self) -> None:
-        if hasattr(self, "_threads"):
-            self._dismiss()  # idle threads know only their queue, and would wait for ever
+        for _ in range(self._threads):  # idle ones know only their queue, and would wait for ever
+            self._jobs.put(None)
 
     def stats(self) -> ThreadsStats:
         """Return the numbers as they are now."""

@@ -78,9 +78,9 @@ class WorkQueue(Generic[T]):
     """
 
     __slots__ = (
-        "_aging", "_blocked", "_cancelled", "_clock", "_closed", "_failed", "_grace", "_handler", "_limit",
-        "_order", "_rejected", "_size", "_succeeded", "_tasks", "_waiters", "_waiting", "events",
-        "name",
+        "_aging", "_blocked", "_cancelled", "_clock", "_closed", "_failed", "_grace", "_handler",
+        "_limit", "_order", "_rejected", "_size", "_succeeded", "_tasks", "_waiters", "_waiting",
+        "events", "name",
     )  # fmt: skip
 
     def __init__(
@@ -171,15 +171,19 @@ class WorkQueue(Generic[T]):
 
     def _pump(self) -> None:
         """Begin what may begin, and let in who has waited for room."""
+        self._let_in()
         while self._waiting and len(self._tasks) < self._limit:
             self._begin(heappop(self._waiting))
-            if self._blocked:
-                entry = heappop(self._blocked)
-                heappush(self._waiting, entry)
-                if entry.room is not None and not entry.room.done():
-                    entry.room.set_result(True)
+            self._let_in()
         if not self._waiting and not self._tasks:
             self._waiters.wake()
+
+    def _let_in(self) -> None:
+        while self._blocked and len(self._waiting) < self._size:
+            entry = heappop(self._blocked)
+            if entry.room is not None and not entry.room.done():  # or it is just being cancelled
+                heappush(self._waiting, entry)
+                entry.room.set_result(True)
 
     def _begin(self, entry: _Entry[T]) -> None:
         loop = asyncio.get_running_loop()
@@ -239,10 +243,8 @@ class WorkQueue(Generic[T]):
         begun = dict(self._tasks)
         for task in begun:
             task.cancel()
-        if left or begun:
-            log.warning(
-                "%r is closed before %d items were handled", self.name, len(left) + len(begun)
-            )
+        if number := len(left) + len(begun):
+            log.warning("%r is closed before %d items were handled", self.name, number)
         return left, begun
 
     async def __aenter__(self) -> Self:
