@@ -37,10 +37,10 @@ class Gates:
         self.seen.append(who.get())
         try:
             result: str = await gate
-            return result
         except asyncio.CancelledError:
             self.cancelled.append(item)
             raise
+        return result
 
     def end(self, item: str) -> None:
         self.begun[item].set_result(item)
