@@ -129,6 +129,23 @@ class TestBatched:
 
         measure_keys(once)
 
+    def test_aiodataloader_in_tasks(self, measure_keys: Measure) -> None:
+        """As it is asked by 1,000 handlers; above, its futures are gathered without any task."""
+        from aiodataloader import DataLoader
+
+        async def load(keys: list[int]) -> list[int]:
+            return keys
+
+        async def once() -> None:
+            loader = DataLoader(load, max_batch_size=100, cache=False)
+
+            async def handler(key: int) -> int:
+                return await loader.load(key)
+
+            await asyncio.gather(*map(handler, KEYS))
+
+        measure_keys(once)
+
 
 @pytest.mark.benchmark(group="1,000 callers of 1,000 keys, nothing to share")
 class TestCoalesced:
