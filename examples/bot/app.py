@@ -92,19 +92,16 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         components += usage.components
         metrics = MetricsCollector(name=settings.metrics.name)
         loop, collector = await start(EventLoop()), stack.enter_context(GarbageCollector())
-<<<<<<< HEAD
-        metrics.watch(*components, Process(), Machine(), loop, collector)
+        process, machine = Process(), Machine()
+        metrics.watch(*components, process, machine, loop, collector)
         uptime = Uptime("bot", read=lambda: states_of(monitor), backend=backends[-1])
         history = chart(
             History("bot", backend=backends[-1]),
             features=usage.features, cache=cache, upstream=again, limiter=per_user, loop=loop,
+            process=process,
         )  # fmt: skip
         for each in (uptime, history):
             await start(each)
-=======
-        process, machine = Process(), Machine()
-        metrics.watch(*components, process, machine, loop, collector)
->>>>>>> system
         page = status_app(
             monitor,
             components=components,

@@ -14,6 +14,7 @@ def chart(
     upstream: Retry,
     limiter: RateLimiter,
     loop: EventLoop,
+    process: Process,
 ) -> History:
     """Record the numbers that say most, and return the history."""
     history.track_rate("messages_per_second", lambda: sum(features.stats().uses.values()))
@@ -21,7 +22,6 @@ def chart(
     history.track_rate("limited_per_second", lambda: limiter.stats().limited)
     history.track("hit_rate", lambda: hit_rate(cache))
     history.track("loop_lag_seconds", lambda: loop.stats().worst_lag_seconds)
-    process = Process()
     history.track("memory_bytes", lambda: process.stats().resident_bytes)
     return history
 

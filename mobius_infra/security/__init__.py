@@ -1,3 +1,15 @@
-"""To come: see the changelog for what is there."""
+"""Secrets kept, and what may be secret found."""
 
-__all__: list[str] = []
+from mobius_infra.security._cipher import Cipher, DecryptionError, Rewritten, rewrite_values
+from mobius_infra.security._keys import Key
+from mobius_infra.security._subjects import SubjectErasedError, SubjectKeys
+
+__all__ = [
+    "Cipher",
+    "DecryptionError",
+    "Key",
+    "Rewritten",
+    "SubjectErasedError",
+    "SubjectKeys",
+    "rewrite_values",
+]
