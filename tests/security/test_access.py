@@ -55,7 +55,7 @@ SEGMENTS = st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=3).ma
 ALL = [tuple(path) for size in range(1, 5) for path in itertools.product("abc", repeat=size)]
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(SEGMENTS, SEGMENTS)
 def test_covering_and_overlapping_are_what_they_say_of_every_permission(
     one: tuple[str, ...], other: tuple[str, ...]
@@ -317,7 +317,7 @@ def policies(draw: st.DrawFn) -> list[Role]:
 ASKED = st.sampled_from(["a", "b", "a:a", "a:b", "b:a", "b:b:b"])
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(policies(), SCOPES, CONDITIONS, ASKED, st.sampled_from(["7", "8"]))
 def test_a_rule_more_that_denies_never_grants(
     roles: list[Role], scope: str, when: Any, asked: str, who: str
@@ -337,7 +337,7 @@ CHANGES = st.one_of(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(policies(), st.lists(CHANGES, max_size=12))
 def test_what_is_remembered_is_what_would_be_decided_anew(
     roles: list[Role], changes: list[tuple[str, Any]]
