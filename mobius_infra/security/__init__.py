@@ -1,6 +1,6 @@
 """Secrets kept, and what may be secret found."""
 
-from mobius_infra.security._access import Access, AccessStats
+from mobius_infra.security._access import Access
 from mobius_infra.security._access_conditions import (
     Condition,
     ConditionError,
@@ -21,6 +21,7 @@ from mobius_infra.security._access_events import (
     RoleChanged,
 )
 from mobius_infra.security._access_explain import Decision
+from mobius_infra.security._access_stats import AccessStats
 from mobius_infra.security._cipher import Cipher, DecryptionError, Rewritten, rewrite_values
 from mobius_infra.security._keys import Key
 from mobius_infra.security._policy import Considered, Policy

@@ -1,7 +1,6 @@
 """Who may do what: roles from a policy, grants shared by a fleet, decisions at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -10,14 +9,17 @@ from mobius_infra.core import (
     Clock,
     ConfigurationError,
     Events,
-    Stats,
     SystemClock,
-    counter,
-    gauge,
     require,
-    state,
 )
-from mobius_infra.security._access_conditions import ConditionError, Request, Subject
+from mobius_infra.security._access_conditions import (
+    ConditionError,
+    Request,
+    Subject,
+    Who,
+    as_subject,
+    id_of,
+)
 from mobius_infra.security._access_events import (
     AccessDeniedError,
     AccessFailed,
@@ -30,14 +32,14 @@ from mobius_infra.security._access_events import (
     RoleChanged,
 )
 from mobius_infra.security._access_explain import Decision, explain
-from mobius_infra.security._access_grants import Granted, Grants
+from mobius_infra.security._access_grants import Granted, Grants, changed_by, joined
 from mobius_infra.security._access_patterns import parse_permission
 from mobius_infra.security._access_requires import (
     Requires,
     ResourceSource,
     SubjectSource,
-    Who,
 )
+from mobius_infra.security._access_stats import AccessStats
 from mobius_infra.security._policy import DENIED, Policy, Ruling, judge
 from mobius_infra.security._policy_file import PolicyFile
 from mobius_infra.security._policy_follow import Follower
@@ -45,19 +47,6 @@ from mobius_infra.security._roles import unknown_role
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _STALE: Final = "what is granted could not be read from the backend"
-
-
-@dataclass(frozen=True, slots=True)
-class AccessStats(Stats):
-    """What an access control counted."""
-
-    allowed: int = counter("Decisions that let through")
-    denied: int = counter("Decisions that did not, errors included")
-    errors: int = counter("Decisions that could not be made, and were therefore a no")
-    reloads: int = counter("Policies that took another's place")
-    refused: int = counter("Policies of a file that were wrong, and did not")
-    subjects: int = gauge("Subjects that have roles of their own")
-    grants: str = state("Whether what was granted is known: `known`, `stale` or `local`")
 
 
 class Access:
@@ -178,7 +167,7 @@ class Access:
     ) -> Decision:
         """Return the decision with its reasons; it is neither counted nor told of."""
         ruling = self._decide(subject, permission, resource, context)
-        asked = None if subject is None else _subject(subject)
+        asked = None if subject is None else as_subject(subject)
         roles = () if asked is None else self._roles_of(asked)
         request = None if asked is None else Request(asked, permission, resource, context)
         return explain(self._policy, roles, permission, request, ruling)
@@ -218,14 +207,14 @@ class Access:
             if type(who) is str and who:
                 roles = self._roles.get(who, policy.default)
             else:
-                who = _subject(who)
+                who = as_subject(who)
                 roles = self._roles_of(who)
             plan = policy.plan(roles, permission)
         except ConditionError as error:
             return Ruling(False, None, error.reason)
         if plan.fixed is not None:
             return plan.fixed
-        return judge(plan, Request(_subject(who), permission, resource, context))
+        return judge(plan, Request(as_subject(who), permission, resource, context))
 
     def _roles_of(self, subject: Subject) -> tuple[str, ...]:
         roles = self._roles.get(subject.id, self._policy.default)
@@ -235,18 +224,20 @@ class Access:
         self._denied += 1
         self._report(subject, permission, ruling)
         return AccessDeniedError(
-            self.name, _id(subject), permission, rule=ruling.rule, error=ruling.error
+            self.name, id_of(subject), permission, rule=ruling.rule, error=ruling.error
         )
 
     def _report(self, subject: Who, permission: str, ruling: Ruling) -> None:
-        source, at, who = self.name, self._clock.time(), _id(subject)
+        self._errors += ruling.error is not None
+        if not len(self.events):
+            return  # a flood of denials need not cost more than their count
+        source, at, who = self.name, self._clock.time(), id_of(subject)
         if ruling.error is None:
             rule = ruling.rule
             self.events.emit(
                 AccessRefused(source=source, at=at, subject=who, permission=permission, rule=rule)
             )
             return
-        self._errors += 1
         error = ruling.error
         self.events.emit(
             AccessFailed(source=source, at=at, subject=who, permission=permission, error=error)
@@ -256,7 +247,7 @@ class Access:
 
     def roles_of(self, subject: Subject | str | int) -> tuple[str, ...]:
         """Return the roles that a subject has, those that come by inheritance left out."""
-        return self._roles_of(_subject(subject))
+        return self._roles_of(as_subject(subject))
 
     async def grant(self, subject: str | int, role: str, *, by: Who) -> bool:
         """Give a role to a subject; return whether it is news.
@@ -293,7 +284,7 @@ class Access:
         return await self._change(subject, role, by, giving=False)
 
     async def _change(self, subject: str | int, role: str, by: Who, *, giving: bool) -> bool:
-        whose = _subject(subject).id
+        whose = as_subject(subject).id
         if giving and role not in self._policy.roles:
             raise unknown_role("role", role, self._policy.roles)
         permission = f"role:{'grant' if giving else 'revoke'}:{role}"
@@ -301,13 +292,7 @@ class Access:
 
         def step(granted: Granted) -> Granted | None:
             self._may_change(whose, role, by, permission, giving=giving)
-            had = set(granted.get(whose, ()))
-            if (role in had) is giving:
-                return None
-            now = {**granted, whose: tuple(sorted(had ^ {role}))}
-            if not now[whose]:
-                del now[whose]
-            return now
+            return changed_by(granted, whose, role, giving=giving)
 
         if self._grants is not None:
             changed = await self._grants.change(step)
@@ -316,7 +301,7 @@ class Access:
             changed = made is not None
             self._hear(self._granted if made is None else made)
         if changed:
-            who = _id(by) or ""
+            who = id_of(by) or ""
             at = self._clock.time()
             self.events.emit(
                 RoleChanged(
@@ -335,7 +320,7 @@ class Access:
             return
         if not ruling.allowed:
             self._refuse(by, permission, ruling)
-        raise GrantDeniedError(self.name, _id(by) or "nobody", whose, role, f"lacks {lacks}")
+        raise GrantDeniedError(self.name, id_of(by) or "nobody", whose, role, f"lacks {lacks}")
 
     def _hear(self, granted: Granted) -> None:
         self._granted = granted
@@ -343,11 +328,7 @@ class Access:
 
     def _join(self) -> None:
         """Put together who has which roles; one assignment, so that no decision sees half."""
-        policy, roles = self._policy, {}
-        for subject in {*policy.subjects, *self._granted}:
-            own = {*policy.subjects.get(subject, ()), *self._granted.get(subject, ())}
-            roles[subject] = tuple(sorted({*policy.default, *own}))
-        self._roles = roles
+        self._roles = joined(self._policy, self._granted)
 
     def _tell(self, reason: str | None) -> None:
         at = self._clock.time()
@@ -426,16 +407,3 @@ class Access:
 
     def __repr__(self) -> str:
         return f"Access({self.name!r}, {self._policy!r}, grants={self._grants_state!r})"
-
-
-def _subject(who: Subject | str | int) -> Subject:
-    if isinstance(who, Subject):
-        return who
-    given: object = who
-    good = isinstance(given, str | int) and not isinstance(given, bool)
-    require(good, "subject", who, "a Subject, or an id: text or a whole number")
-    return Subject(str(who))
-
-
-def _id(who: Who) -> str | None:
-    return None if who is None else _subject(who).id

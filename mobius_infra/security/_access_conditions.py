@@ -39,6 +39,28 @@ class Subject:
         require(good, "subject.roles", self.roles, "a tuple of names of roles")
 
 
+Who = Subject | str | int | None
+
+
+def as_subject(who: Subject | str | int) -> Subject:
+    """Return a subject, of which the id may be all that is known.
+
+    Raises:
+        ConfigurationError: if it is something else.
+    """
+    if isinstance(who, Subject):
+        return who
+    given: object = who
+    good = isinstance(given, str | int) and not isinstance(given, bool)
+    require(good, "subject", who, "a Subject, or an id: text or a whole number")
+    return Subject(str(who))
+
+
+def id_of(who: Who) -> str | None:
+    """Return a subject's id; None for nobody."""
+    return None if who is None else as_subject(who).id
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked: may the subject do this, to this resource?

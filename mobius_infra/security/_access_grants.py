@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from mobius_infra.core import Backend, BackendError, Clock, Gap
+from mobius_infra.security._policy import Policy
 
 Granted = Mapping[str, tuple[str, ...]]
 
@@ -153,6 +154,25 @@ class Grants:
         while True:
             await self._clock.sleep(self.max_staleness / 4)
             await self.refresh()
+
+
+def changed_by(granted: Granted, subject: str, role: str, *, giving: bool) -> Granted | None:
+    """Return what is granted once a role is given or taken; None if that changes nothing."""
+    had = set(granted.get(subject, ()))
+    if (role in had) is giving:
+        return None
+    now = {**granted, subject: tuple(sorted(had ^ {role}))}
+    return {each: roles for each, roles in now.items() if roles}
+
+
+def joined(policy: Policy, granted: Granted) -> dict[str, tuple[str, ...]]:
+    """Return all roles of every subject that has some of its own."""
+    return {
+        subject: tuple(
+            sorted({*policy.default, *policy.subjects.get(subject, ()), *granted.get(subject, ())})
+        )
+        for subject in {*policy.subjects, *granted}
+    }
 
 
 def _write(granted: Granted) -> bytes:

@@ -8,7 +8,6 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from mobius_infra.core import AsyncDecorator, ConfigurationError, require, signature_source
-from mobius_infra.security._access_conditions import Subject
 from mobius_infra.security._access_patterns import parse_permission
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Who = Subject | str | int | None
 SubjectSource = str | ContextVar[Any]  # Any: of a `Who`; ContextVar is invariant
 ResourceSource = str | Callable[..., object]
 
