@@ -34,11 +34,7 @@ from mobius_infra.security._access_events import (
 from mobius_infra.security._access_explain import Decision, explain
 from mobius_infra.security._access_grants import Granted, Grants, changed_by, joined
 from mobius_infra.security._access_patterns import parse_permission
-from mobius_infra.security._access_requires import (
-    Requires,
-    ResourceSource,
-    SubjectSource,
-)
+from mobius_infra.security._access_requires import Requires, ResourceSource, SubjectSource
 from mobius_infra.security._access_stats import AccessStats
 from mobius_infra.security._policy import DENIED, Policy, Ruling, judge
 from mobius_infra.security._policy_file import PolicyFile
@@ -111,8 +107,6 @@ class Access:
                 clock=self._clock,
             )
         self._join()
-
-    # Decisions.
 
     def allows(
         self,
@@ -243,8 +237,6 @@ class Access:
             AccessFailed(source=source, at=at, subject=who, permission=permission, error=error)
         )
 
-    # Grants.
-
     def roles_of(self, subject: Subject | str | int) -> tuple[str, ...]:
         """Return the roles that a subject has, those that come by inheritance left out."""
         return self._roles_of(as_subject(subject))
@@ -337,8 +329,6 @@ class Access:
         else:
             self.events.emit(GrantsLost(source=self.name, at=at, reason=reason))
 
-    # The policy.
-
     @property
     def policy(self) -> Policy:
         """The rules that decide now."""
@@ -366,8 +356,6 @@ class Access:
     def _refused_policy(self, reason: str) -> None:
         self._refused += 1
         self.events.emit(PolicyRefused(source=self.name, at=self._clock.time(), reason=reason))
-
-    # The rest.
 
     async def __aenter__(self) -> Self:
         """Follow the policy's file and the fleet's grants from now on."""

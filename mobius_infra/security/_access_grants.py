@@ -9,6 +9,7 @@ knows that it may be wrong.
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from mobius_infra.core import Backend, BackendError, Clock, Gap
@@ -139,15 +140,14 @@ class Grants:
 
     async def _listen(self) -> None:
         while True:
-            try:
+            # Not told of where it fails: reading goes on, and tells when that fails too.
+            with suppress(BackendError):
                 async with self._backend.subscribe(self._key) as messages:
                     await self.refresh()  # of what changed before the subscription began
                     async for message in messages:
                         # The message only wakes: what it says is not believed.
                         if isinstance(message, Gap) or message.data != self._held:
                             await self.refresh()
-            except BackendError as error:
-                self._fail(error)
             await self._clock.sleep(_RETRY)
 
     async def _reread(self) -> None:
