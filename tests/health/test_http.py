@@ -15,6 +15,8 @@ from mobius_infra.health._http import HttpError, Target, request
 async def answering(raw: bytes, *, close: bool = True) -> AsyncIterator[str]:
     """Serve `raw` to whoever connects."""
 
+    ended = asyncio.Event()
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):  # the client may have had enough
             await reader.readuntil(b"\r\n\r\n")
@@ -23,10 +25,12 @@ async def answering(raw: bytes, *, close: bool = True) -> AsyncIterator[str]:
             if not close:
                 await reader.read()
         writer.close()
+        ended.set()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await ended.wait()
 
 
 @asynccontextmanager
