@@ -173,7 +173,7 @@ class Burning:
         active = enough and round(min(burn, burn_now) - self.rate.factor, 9) >= 0
         words = (
             f"burning the error budget at {burn:.3g} times over {_words(self.rate.long)} and "
-            f"{burn_now:.3g} times over {_words(self.rate.short)}; alarming from {self.rate.factor:g}"
+            f"{burn_now:.3g} times over {_words(self.rate.short)}; alarming: {self.rate.factor:g}"
         )
         return Verdict(active, words, round(burn, 6))
 
