@@ -30,6 +30,9 @@ from mobius_infra.health._alert_step import AlertState, Phase, Severity, Timing,
 from mobius_infra.health._alert_views import AlertSnapshot, AlertView, DeliveryView, IncidentView
 from mobius_infra.health._app import status_app
 from mobius_infra.health._burn import BURN_RATES, Burning, BurnRate, Totals
+from mobius_infra.health._channel_telegram import TelegramChannel
+from mobius_infra.health._channel_webhook import WebhookChannel, verify_signature
+from mobius_infra.health._channels import FileChannel, LogChannel, apprise_channel
 from mobius_infra.health._checks import backend_check
 from mobius_infra.health._heartbeat import Heartbeat
 from mobius_infra.health._inhibit import Inhibition
@@ -80,6 +83,7 @@ __all__ = [
     "CheckReport",
     "Condition",
     "DeliveryView",
+    "FileChannel",
     "Health",
     "HealthMonitor",
     "Heartbeat",
@@ -87,6 +91,7 @@ __all__ = [
     "Inhibition",
     "Is",
     "Line",
+    "LogChannel",
     "Notification",
     "NotificationLost",
     "NotificationSent",
@@ -101,10 +106,13 @@ __all__ = [
     "Severity",
     "Silence",
     "Step",
+    "TelegramChannel",
     "Timing",
     "Totals",
     "Verdict",
+    "WebhookChannel",
     "When",
+    "apprise_channel",
     "as_text",
     "backend_check",
     "burn_rate_rules",
@@ -112,4 +120,5 @@ __all__ = [
     "serve",
     "status_app",
     "totals_of",
+    "verify_signature",
 ]
