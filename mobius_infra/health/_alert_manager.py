@@ -190,6 +190,7 @@ class AlertManager:
     async def look(self) -> None:
         """Look at every rule now, and note what is owed to whom."""
         await self._desk.refresh()
+        self._tell_notices()
         now = self._desk.now()
         seen = self._reader.read(now, self._known())
         await self._ask_parents(seen, now)
