@@ -103,8 +103,8 @@ def manager(
     **given: Any,
 ) -> AlertManager:
     """Make a manager that tells at once."""
-    route = Route(channels=channels, wait=0)
-    options: dict[str, Any] = {"routes": [route], "draw": lambda: 0.0, **given}
+    routes = [Route(channels=channels, wait=0)] if channels else []
+    options: dict[str, Any] = {"routes": routes, "draw": lambda: 0.0, **given}
     return AlertManager("m", rules=rules, backend=backend, clock=clock, **options)
 
 
