@@ -35,10 +35,14 @@ async def main(database: str, path: str, when: str) -> None:
         member="the only one",
     )
     async with alerts:
-        while not alerts.stats().sent["phone"]:
+        said: set[str] = set()
+        while True:
+            stats = alerts.stats()
+            for word, so in (("sent", stats.sent["phone"]), ("looked", stats.looks >= 5)):
+                if so and word not in said:
+                    said.add(word)
+                    print(word, flush=True)
             await asyncio.sleep(0.02)
-        print("sent", flush=True)
-        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
