@@ -7,8 +7,16 @@ before it writes to FILE, `write` and then hang, or `live`.
 import asyncio
 import sys
 
-from mobius_infra.core import open_backend
-from mobius_infra.health import AlertManager, FileChannel, Is, Notification, Route, Rule
+from mobius_infra.core import Event, open_backend
+from mobius_infra.health import (
+    AlertManager,
+    FileChannel,
+    Is,
+    Notification,
+    NotificationSent,
+    Route,
+    Rule,
+)
 
 
 class Channel:
@@ -26,6 +34,11 @@ class Channel:
             await asyncio.Event().wait()
 
 
+def tell(event: Event) -> None:
+    if isinstance(event, NotificationSent):  # said when that is stored
+        print("sent", flush=True)
+
+
 async def main(database: str, path: str, when: str) -> None:
     alerts = AlertManager(
         rules=[Rule(name="a", source=lambda: "bad", condition=Is("bad"))],
@@ -35,14 +48,11 @@ async def main(database: str, path: str, when: str) -> None:
         member="the only one",
     )
     async with alerts:
-        said: set[str] = set()
-        while True:
-            stats = alerts.stats()
-            for word, so in (("sent", stats.sent["phone"]), ("looked", stats.looks >= 5)):
-                if so and word not in said:
-                    said.add(word)
-                    print(word, flush=True)
+        alerts.events.subscribe(tell)
+        while alerts.stats().looks < 5:
             await asyncio.sleep(0.02)
+        print("looked", flush=True)
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
