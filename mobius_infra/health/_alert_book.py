@@ -84,7 +84,7 @@ class Incident:
         first_told: when each was first told, for the escalation.
         reached: the step of the escalation.
         told: by target.
-        folded: ids of what the last notification did not name, and of what these explain.
+        folded: ids of what fires and is not named in notifications, and of what these explain.
         closed_at: when its last alert was told to be resolved.
     """
 

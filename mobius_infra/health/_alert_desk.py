@@ -6,6 +6,7 @@ goes on, and others begin after a lease's time: being told twice is better than 
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Final
 
 from mobius_infra.core import Backend, BackendError, Clock, CodecError, Event, Lease
@@ -13,6 +14,7 @@ from mobius_infra.health._alert_book import Acknowledgement, Book
 from mobius_infra.health._alert_events import AlertStoreFailed, NotifierChanged
 from mobius_infra.health._alert_step import Phase
 from mobius_infra.health._alert_store import Action, AlertStore, Inbox, Report
+from mobius_infra.health._silence import Silence
 
 _MOST_SILENCES: Final = 1000
 
@@ -206,3 +208,10 @@ def carry_out(book: Book, action: Action) -> list[str]:
             alert.acknowledged = Acknowledgement(action.by, action.note, action.at)
         found.append(id_)
     return found
+
+
+def plan_maintenance(book: Book, windows: Iterable[Silence]) -> None:
+    """Put the windows that are declared now in the place of those that were."""
+    for id_ in [each.id for each in book.silences.values() if each.kind == "maintenance"]:
+        del book.silences[id_]
+    book.silences |= {each.id: each for each in windows}

@@ -11,6 +11,7 @@ from mobius_infra.health._alert_book import AlertRecord, Book, Delivery, Inciden
 from mobius_infra.health._alert_routes import Route, parse_target
 from mobius_infra.health._alert_step import Phase, Severity
 from mobius_infra.health._notification import Kind, Line, Notification
+from mobius_infra.health._outbox import waiting_for
 
 _MOST_FOLDED = 1000  # ids in a notification
 
@@ -19,6 +20,7 @@ def flush(book: Book, incident: Incident, route: Route, now: float, manager: str
     """Return what is to be sent of an incident that may be due, and note it as told."""
     _escalate(book, incident, route, now)
     firing = firing_of(book, incident)
+    incident.folded = [each.id for each in firing[route.listed :]] + _explained(book, incident)
     worse = _worse(firing, incident)
     due = now >= incident.flush_at
     made: list[Delivery] = []
@@ -82,7 +84,11 @@ def _tell(
         kind: Kind = "firing"
     elif resolved:
         kind = "firing" if any(told.alerts.get(each.id) for each in firing) else "resolved"
-    elif any(told.alerts.get(each.id) for each in open_) and now - told.at >= route.repeat:
+    elif (
+        any(told.alerts.get(each.id) for each in open_)
+        and now - told.at >= route.repeat
+        and not _waits(book, incident, target)
+    ):
         kind = "repeated"
     else:
         for id_ in gone:  # it refused to hear of them, so it need not hear that they ended
@@ -102,6 +108,15 @@ def _tell(
     return [made]
 
 
+def _waits(book: Book, incident: Incident, target: str) -> bool:
+    """Say whether a channel is still owed something of an incident: then nothing is repeated."""
+    channel, step = parse_target(target)
+    return any(
+        each.notification.incident == incident.id and each.notification.step == step
+        for each in waiting_for(book, channel)
+    )
+
+
 def _compose(
     book: Book,
     incident: Incident,
@@ -114,18 +129,9 @@ def _compose(
     manager: str,
 ) -> Delivery:
     channel, step = parse_target(target)
-    named, beyond = firing[: route.listed], [each.id for each in firing[route.listed :]]
-    explained = [
-        each.id
-        for each in book.alerts.values()
-        if each.hidden is not None
-        and each.state.phase is Phase.FIRING
-        and _root(book, each) in incident.members
-    ]
     ended = [_line(book.alerts[each]) for each in resolved if each in book.alerts]
     over = [each.alert for each in ended[route.listed :]]
-    folded = beyond + explained + over
-    incident.folded = beyond + explained
+    folded = (incident.folded if firing else []) + over
     worst = firing[0].severity if firing else incident.severity or Severity.INFO
     notification = Notification(
         id=book.next_id("n"),
@@ -135,13 +141,24 @@ def _compose(
         incident=incident.id,
         title=_title(kind, manager, firing, ended, folded),
         severity=worst,
-        firing=tuple(_line(each) for each in named),
+        firing=tuple(_line(each) for each in firing[: route.listed]),
         resolved=tuple(ended[: route.listed]),
         folded=tuple(folded[:_MOST_FOLDED]),
         folded_count=len(folded),
         step=step,
     )
     return Delivery(channel, notification, next_try=now)
+
+
+def _explained(book: Book, incident: Incident) -> list[str]:
+    """Return the alerts that fire and are not told because of those of an incident."""
+    return [
+        each.id
+        for each in book.alerts.values()
+        if each.hidden is not None
+        and each.state.phase is Phase.FIRING
+        and _root(book, each) in incident.members
+    ]
 
 
 def _root(book: Book, alert: AlertRecord) -> str:

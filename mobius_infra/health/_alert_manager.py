@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from socket import gethostname
 from types import TracebackType
 from typing import Final, Self
 from uuid import uuid4
@@ -21,25 +22,24 @@ from mobius_infra.core import (
     open_backend,
     require,
 )
-from mobius_infra.health._alert_book import Book
 from mobius_infra.health._alert_conditions import require_count, require_seconds
-from mobius_infra.health._alert_desk import Desk, carry_out
+from mobius_infra.health._alert_desk import Desk, carry_out, plan_maintenance
 from mobius_infra.health._alert_engine import Look, Plan, Seen, advance, take_up
 from mobius_infra.health._alert_events import (
     AlertAcknowledged,
     NotificationLost,
     RuleFailed,
 )
-from mobius_infra.health._alert_reader import Reader, alert_id, series_of
+from mobius_infra.health._alert_reader import Reader, add_reports, series_of
 from mobius_infra.health._alert_routes import Route, channels_of
 from mobius_infra.health._alert_stats import AlertStats, count
-from mobius_infra.health._alert_step import Phase, Verdict
-from mobius_infra.health._alert_store import Action, Inbox, Report
+from mobius_infra.health._alert_step import Phase, clean
+from mobius_infra.health._alert_store import Action, Report
 from mobius_infra.health._alert_views import AlertSnapshot, take_picture
 from mobius_infra.health._heartbeat import Heart, Heartbeat
 from mobius_infra.health._inhibit import Inhibition
 from mobius_infra.health._postman import Postman
-from mobius_infra.health._rules import Rule, parents_first
+from mobius_infra.health._rules import Rule, parents_first, require_labels
 from mobius_infra.health._silence import Silence
 from mobius_infra.health._within import end_all, within
 
@@ -123,7 +123,7 @@ class AlertManager:
             name,
             self._clock,
             lease,
-            member or uuid4().hex,
+            member or f"{gethostname()}-{uuid4().hex[:8]}",
         )
         self._postmen = {
             each.name: Postman(name, each, self._desk, self._clock, timeout, draw, self.events.emit)
@@ -235,14 +235,14 @@ class AlertManager:
     async def _lead(self, seen: dict[str, Seen]) -> None:
         desk = self._desk
         inbox = await desk.collect()
-        self._merge(seen, inbox)
+        add_reports(seen, inbox.reports, self._rules, desk.now())
         took_up = Look()
         async with desk.lock:
             now, down_since = desk.now(), None
             if desk.fresh is not None:
                 (down_since,), desk.fresh = desk.fresh, None
                 took_up = take_up(desk.book, now, self._plan)
-                _plan_maintenance(desk.book, self._maintenance)
+                plan_maintenance(desk.book, self._maintenance)
             for action in inbox.actions:
                 carry_out(desk.book, action)
             look = advance(desk.book, now, seen.values(), self._plan, down_since)
@@ -252,19 +252,6 @@ class AlertManager:
                 await desk.store.done(inbox.actions)
         self._tell(took_up, look)
         self._wake()
-
-    def _merge(self, seen: dict[str, Seen], inbox: Inbox) -> None:
-        """Count as so what any process of the fleet sees to be so."""
-        now = self._desk.now()
-        for member, report in inbox.reports.items():
-            for name, series, reason, value in report.active if report.until > now else ():
-                rule = self._rules.get(name)
-                if rule is None:
-                    continue
-                id_ = alert_id(rule, series)
-                if id_ not in seen or not seen[id_].verdict.active:
-                    verdict = Verdict(True, f"{reason} (at {member})", value)
-                    seen[id_] = Seen(id_, rule, series, rule.labels_of(series), verdict)
 
     # What people do.
 
@@ -281,7 +268,8 @@ class AlertManager:
         """
         require(bool(by), "by", by, "a name")
         at = self._desk.now()
-        return await self._do(Action(uuid4().hex, "acknowledge", at, id_, by, note))
+        action = Action(uuid4().hex, "acknowledge", at, clean(id_), clean(by), clean(note))
+        return await self._do(action)
 
     async def silence(
         self,
@@ -313,16 +301,24 @@ class AlertManager:
             require_seconds("seconds", seconds)
         require((seconds is None) != (ends_at is None), "ends_at", ends_at, "given, or seconds")
         end = ends_at if ends_at is not None else begin + (seconds or 0.0)
+        require_labels("match", match)
         made = Silence(
-            id=uuid4().hex[:12], match=dict(match), starts_at=begin, ends_at=end, by=by, note=note
+            id=uuid4().hex[:12],
+            match=dict(match),
+            starts_at=begin,
+            ends_at=end,
+            by=clean(by),
+            note=clean(note),
         )
         require(not made.over(now), "ends_at", end, "in the future")
-        await self._do(Action(made.id, "silence", now, made.id, by, note, made))
+        await self._do(Action(made.id, "silence", now, made.id, silence=made))
         return made
 
     async def unsilence(self, id_: str, *, by: str) -> bool:
         """End a silence now; say whether there was one."""
-        return await self._do(Action(uuid4().hex, "unsilence", self._desk.now(), id_, by))
+        return await self._do(
+            Action(uuid4().hex, "unsilence", self._desk.now(), clean(id_), clean(by))
+        )
 
     async def _do(self, action: Action) -> bool:
         desk = self._desk
@@ -401,10 +397,3 @@ class AlertManager:
             reason = failing[name]
             self.events.emit(RuleFailed(source=self.name, at=at, rule=name, reason=reason))
         self._failing = frozenset(failing)
-
-
-def _plan_maintenance(book: Book, windows: Iterable[Silence]) -> None:
-    """Put the windows that are declared now in the place of those that were."""
-    for id_ in [each.id for each in book.silences.values() if each.kind == "maintenance"]:
-        del book.silences[id_]
-    book.silences |= {each.id: each for each in windows}

@@ -8,7 +8,8 @@ from typing import Final
 
 from mobius_infra.health._alert_conditions import Memory, Reading
 from mobius_infra.health._alert_engine import Seen
-from mobius_infra.health._alert_step import Verdict
+from mobius_infra.health._alert_step import Verdict, clean
+from mobius_infra.health._alert_store import Report
 from mobius_infra.health._rules import Rule
 
 log = logging.getLogger("mobius_infra")
@@ -24,6 +25,7 @@ class _Watched:
     rule: Rule
     memories: dict[str, Memory]
     failed: str = ""
+    said: bool = False
 
 
 class Reader:
@@ -54,7 +56,7 @@ class Reader:
     def read_rule(self, name: str, now: float, known: Iterable[str]) -> dict[str, Seen]:
         """Return what is so of one rule, by alert."""
         watched = self._watched[name]
-        rule = watched.rule
+        rule, watched.failed = watched.rule, ""
         readings, failed = self._ask(watched)
         verdicts: dict[str, Verdict] = {}
         for series in dict.fromkeys([*readings, *watched.memories, *known]):
@@ -65,6 +67,7 @@ class Reader:
                 watched.memories.pop(series, None)
                 verdict = _GONE
             verdicts[series] = verdict
+        watched.said = bool(watched.failed)
         return {
             alert_id(rule, series): Seen(
                 alert_id(rule, series), rule, series, rule.labels_of(series), verdict
@@ -85,13 +88,12 @@ class Reader:
                 readings: dict[str, Reading] = {"": found}
             elif isinstance(found, Mapping):
                 most = islice(found.items(), _MOST_SERIES)
-                readings = {str(series): reading for series, reading in most}
+                readings = {clean(str(series)): reading for series, reading in most}
             else:
                 raise TypeError("a single reading, but the rule is by a label")
         except Exception as error:  # noqa: BLE001 - the application's function may raise anything
             self._fail(watched, error)
             return ({"": None} if watched.rule.by is None else {}), type(error).__name__
-        watched.failed = ""
         return readings, ""
 
     def _judge(
@@ -100,6 +102,9 @@ class Reader:
         memory = watched.memories.get(series)
         try:
             memory, verdict = watched.rule.condition.step(memory, now, reading)
+            value = clean(verdict.value) if isinstance(verdict.value, str) else verdict.value
+            active = None if verdict.active is None else bool(verdict.active)
+            verdict = Verdict(active, clean(verdict.reason), value)
         except Exception as error:  # noqa: BLE001 - as may its condition
             self._fail(watched, error)
             return Verdict(None, f"the condition failed: {type(error).__name__}")
@@ -111,9 +116,9 @@ class Reader:
     def _fail(self, watched: _Watched, error: Exception) -> None:
         # Only the type is shown: what an error says may be secret. The log is for those who may.
         self.failures += 1
-        if not watched.failed:
+        if not watched.said:
             log.warning("alert rule %r failed", watched.rule.name, exc_info=error)
-        watched.failed = type(error).__name__
+        watched.said, watched.failed = True, type(error).__name__
 
 
 def alert_id(rule: Rule, series: str) -> str:
@@ -124,3 +129,18 @@ def alert_id(rule: Rule, series: str) -> str:
 def series_of(rule: Rule, labels: Mapping[str, str]) -> str:
     """Return which of a rule's readings an alert with these labels is of."""
     return "" if rule.by is None else labels.get(rule.by, "")
+
+
+def add_reports(
+    seen: dict[str, Seen], reports: Mapping[str, Report], rules: Mapping[str, Rule], now: float
+) -> None:
+    """Count as so what any other process of the fleet sees to be so."""
+    for member, report in reports.items():
+        for name, series, reason, value in report.active if report.until > now else ():
+            rule = rules.get(name)
+            if rule is None:
+                continue
+            id_ = alert_id(rule, series)
+            if id_ not in seen or not seen[id_].verdict.active:
+                verdict = Verdict(True, f"{reason} (at {member})", value)
+                seen[id_] = Seen(id_, rule, series, rule.labels_of(series), verdict)

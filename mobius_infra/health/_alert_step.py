@@ -92,6 +92,11 @@ class AlertState:
         return self.phase in (Phase.PENDING, Phase.FIRING)
 
 
+def clean(text: str, most: int = 500) -> str:
+    """Return a text as it can be stored and sent: half a surrogate pair would stop everything."""
+    return text[:most].encode("utf-8", "replace").decode()
+
+
 def step(state: AlertState, now: float, verdict: Verdict, timing: Timing) -> AlertState:
     """Return the state that follows.
 

@@ -60,7 +60,7 @@ class IncidentView:
         closed_at: when the last was told to be resolved; None: it is open.
         step: of the escalation.
         alerts: ids of its alerts.
-        folded: ids of what the last notification did not name, and of what these explain.
+        folded: ids of what fires and is not named in notifications, and of what these explain.
         told: channels that know of it.
     """
 

@@ -30,8 +30,7 @@ def pause(attempts: int, draw: float, retry_after: float | None) -> float:
 def enqueue(book: Book, made: Iterable[Delivery], most: int) -> list[tuple[str, str]]:
     """Owe deliveries; return channel and id of those that had to be dropped for them.
 
-    Where too many wait for one channel the oldest repetition goes first, since it says nothing
-    new; then the oldest.
+    Where too many wait for one channel the oldest goes, and is told anew when it is due again.
     """
     dropped = []
     for delivery in made:
@@ -40,9 +39,7 @@ def enqueue(book: Book, made: Iterable[Delivery], most: int) -> list[tuple[str, 
         waiting = waiting_for(book, delivery.channel)
         if len(waiting) > most:
             # The first may be on its way at this moment.
-            rest = waiting[1:-1] or waiting[:1]
-            repeated = (each for each in rest if each.notification.kind == "repeated")
-            victim = next(repeated, rest[0])
+            victim = waiting[1] if len(waiting) > 2 else waiting[0]
             _drop(book, victim, delivery.notification.at, f"more than {most} were waiting")
             dropped.append((victim.channel, victim.notification.id))
     return dropped

@@ -87,6 +87,8 @@ class Rule:
 
     def __post_init__(self) -> None:
         require(0 < len(self.name) <= 200, "name", self.name, "text of 1 to 200 characters")
+        require_text("name", self.name)
+        require_text("summary", self.summary)
         require(callable(self.source), "source", self.source, "a function without arguments")
         has_step = callable(getattr(self.condition, "step", None))
         require(has_step, "condition", self.condition, "a condition, such as Above(0.5)")
@@ -118,6 +120,13 @@ def require_labels(name: str, labels: object) -> None:
         raise ConfigurationError(name, labels, allowed)
     for key, value in labels.items():
         require(isinstance(key, str) and isinstance(value, str) and key != "", name, key, allowed)
+        require_text(name, key + value)
+
+
+def require_text(name: str, text: str) -> None:
+    """Refuse text that can't be stored and sent."""
+    fit = not any("\ud800" <= each <= "\udfff" for each in text)
+    require(fit, name, text, "text without halves of surrogate pairs")
 
 
 def require_names(name: str, names: object) -> None:
@@ -136,28 +145,32 @@ def burn_rate_rules(
     labels: Mapping[str, str] | None = None,
     summary: str = "",
 ) -> list[Rule]:
-    """Make a rule for each row of a table of burn rates, the Site Reliability Workbook's if None.
+    """Make a rule for each row of a table of burn rates: the Site Reliability Workbook's.
+
+    While one fires, those after it are listed with it and not told.
 
     Args:
         name: the rules are called after it and their factor.
         source: gives totals of good and bad events; see `totals_of` and `Totals`.
         objective: the share that must be good, such as 0.999.
-        rates: the rows.
+        rates: the rows, the fastest first.
         least: bad events in a long window below which nothing is alarming.
         labels: of all of them.
         summary: of all of them.
     """
-    return [
-        Rule(
+    rules: list[Rule] = []
+    for rate in rates:
+        rule = Rule(
             name=f"{name} burns {rate.factor:g} times",
             source=source,
             condition=Burning(objective, rate, least),
             severity=rate.severity,
             labels=labels or {},
             summary=summary,
+            parents=tuple(each.name for each in rules),
         )
-        for rate in rates
-    ]
+        rules.append(rule)
+    return rules
 
 
 def parents_first(rules: Iterable[Rule]) -> list[Rule]:

@@ -17,10 +17,15 @@ from mobius_infra.health import (
     Postponed,
     Refused,
     Route,
+    Rule,
     RuleFailed,
+    Totals,
+    Verdict,
+    burn_rate_rules,
 )
+from mobius_infra.health._alert_store import AlertStore
 from mobius_infra.testing import ManualClock
-from tests.health.alerting import Recorder, World, events_of, manager
+from tests.health.alerting import Recorder, World, events_of, manager, memory
 
 
 async def test_what_fires_arrives_and_what_resolves_too(manual_clock: ManualClock) -> None:
@@ -317,3 +322,75 @@ async def test_closing_ends_every_task_and_a_send_that_is_under_way(
     await asyncio.sleep(0.01)
     assert asyncio.all_tasks() == before
     assert repr(alerts) == "AlertManager('m', rules=1, firing=1)"
+
+
+async def test_what_can_not_be_written_as_text_stops_nothing(
+    manual_clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    phone = Recorder()
+    half = "half \ud800"
+
+    class Odd:
+        def step(self, memory: Any, now: float, reading: Any) -> tuple[Any, Verdict]:
+            return None, Verdict(True, half * 1000, half)
+
+    class Nonsense:
+        def step(self, memory: Any, now: float, reading: Any) -> Any:
+            return None, True
+
+    rules = [
+        Rule(name="odd", source=lambda: {half: 1.0}, condition=Odd(), by="q"),
+        Rule(name="nonsense", source=lambda: 1.0, condition=Nonsense()),
+    ]
+    backend = memory(manual_clock)
+    async with manager(manual_clock, backend, rules, phone) as alerts:
+        await manual_clock.advance(10)
+        await alerts.silence({"alert": "x"}, by=half, note=half, seconds=60)
+        await alerts.acknowledge("odd (q=half ?)", by=half)
+        await manual_clock.advance(10)
+        assert alerts.snapshot().failing == {"nonsense": "AttributeError"}
+        assert len([each for each in caplog.records if "rule" in each.message]) == 1
+        assert alerts.snapshot().alerts[0].acknowledged is not None
+    assert phone.heard() == [("firing", ["odd (q=half ?)"], [])]
+    book, _ = await AlertStore(backend, "m").load()
+    assert book is not None
+    assert list(book.alerts) == ["odd (q=half ?)"]
+    with pytest.raises(ConfigurationError, match="surrogate"):
+        Rule(name=half, source=lambda: 1.0, condition=Odd())
+
+
+async def test_repetitions_do_not_pile_up_for_a_channel_that_is_down(
+    manual_clock: ManualClock,
+) -> None:
+    world, phone = World(), Recorder()
+    route = Route(channels=(phone,), wait=0, interval=60, repeat=300)
+    alerts = manager(manual_clock, None, [world.rule("a")], phone, routes=[route], every=10)
+    async with alerts:
+        phone.error = OSError()
+        world.bad = {"a"}
+        await manual_clock.advance(4000)
+        assert alerts.stats().waiting == {"phone": 1}
+        phone.error = None
+        await manual_clock.advance(500)
+    assert [each.kind for each in phone.sent[:2]] == ["firing", "repeated"]
+
+
+async def test_of_a_total_outage_the_fastest_burn_rate_is_told_and_the_others_listed(
+    manual_clock: ManualClock,
+) -> None:
+    phone, totals = Recorder(), Totals()
+    route = Route(channels=(phone,), wait=0)
+    rules = burn_rate_rules("api", totals, objective=0.999)
+    async with manager(manual_clock, None, rules, phone, routes=[route]) as alerts:
+        await manual_clock.advance(5)
+        for _ in range(600):
+            totals.bad += 1
+            await manual_clock.advance(5)
+        (incident,) = alerts.snapshot().incidents
+        assert incident.folded == tuple(f"api burns {each} times" for each in (6, 3, 1))
+        hidden = {each.id: each.inhibited_by for each in alerts.snapshot().alerts}
+    assert phone.heard() == [("firing", ["api burns 14.4 times"], [])]
+    assert hidden == {
+        "api burns 14.4 times": None, "api burns 6 times": "api burns 14.4 times",
+        "api burns 3 times": "api burns 14.4 times", "api burns 1 times": "api burns 14.4 times",
+    }  # fmt: skip
