@@ -4,7 +4,6 @@ A signal, not a wall. Parameterised queries and escaping at output stay the fix;
 somebody is trying, and can turn him away from the fields where no honest value looks so.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -49,15 +48,6 @@ SINKS: Mapping[Sink, frozenset[str]] = {
 _NEVER_BLOCKS = frozenset({"prompt"})
 
 _TOO_LONG = Rule("size.length", "size", CRITICAL, f"more than {LONGEST} characters: not read")
-
-# A text without any of these, and without a digit beside a word of SQL, is what most are. One
-# search in C answers for them all. Line ends and dots are ordinary.
-_SUSPECT = re.compile(
-    r"[<>\"'`;|&$%{}\[\]\\=#*@()\x00~^+]|--|\.\.|/\w+/|://|(?<=\d)\s*(?:and|or|union|order|group|having|limit|select)\b"
-    r"|\b(?:select|union|drop|insert|delete|update|instructions?|prompts?|rules|prompt|mode|jailbreak|\w+script)\b"
-    r"|^[./\w-]+$|^[a-z]:|[\r\n\u560a\u560d][\w-]+\s?:|^\s*\w+(?:\.exe)?\s+[-/\d]|\bdo anything\b|\.\s?/|[^\x00-\x7f].*[\uff01-\uff5e\u2215\u2216]",
-    re.IGNORECASE,
-)  # fmt: skip
 
 _FINDERS: tuple[Finder, ...] = (find_sql, find_xss, find_path, find_command, find_others)
 
@@ -151,8 +141,6 @@ def inspect_text(text: str, *, level: int = 1) -> tuple[Finding, ...]:
     """
     if len(text) > LONGEST:
         return (_finding(_TOO_LONG, "raw", 0, len(text)),)
-    if not _SUSPECT.search(text):
-        return ()
     found: dict[str, Finding] = {}
     for view in views(text):
         for find in _FINDERS:
@@ -261,9 +249,7 @@ class Detector:
             self._screened, self._suspicious, self._blocked, self._would, dict(self._findings)
         )
 
-    def _judge(
-        self, text: str, field: str, sink: Sink, findings: tuple[Finding, ...]
-    ) -> Verdict:
+    def _judge(self, text: str, field: str, sink: Sink, findings: tuple[Finding, ...]) -> Verdict:
         scores: dict[str, int] = {}
         for each in findings:
             scores[each.attack] = scores.get(each.attack, 0) + each.score
@@ -279,9 +265,7 @@ class Detector:
             self._suspicious += 1
             self._blocked += blocking
             self._would += not blocking
-            self._events.emit(
-                Suspected(source=self._name, at=self._clock.time(), verdict=verdict)
-            )
+            self._events.emit(Suspected(source=self._name, at=self._clock.time(), verdict=verdict))
         return verdict
 
     def __repr__(self) -> str:
@@ -292,5 +276,7 @@ class Detector:
 
 
 def _allowed(field: str, what: Iterable[str]) -> frozenset[str]:
-    require(not isinstance(what, str), f"allow[{field!r}]", what, "a collection of classes or rules")
+    require(
+        not isinstance(what, str), f"allow[{field!r}]", what, "a collection of classes or rules"
+    )
     return frozenset(what)

@@ -61,14 +61,14 @@ _WORDS = _table(
 )
 
 # Nobody calls these but to wait, to read a file, to reach out or to make an error speak.
-_ATTACKS = frozenset(
+ATTACKS = frozenset(
     """sleep pg_sleep benchmark load_file extractvalue updatexml xmltype gtid_subset
     gtid_subtract xp_cmdshell xp_dirtree xp_fileexist xp_regread sp_oacreate sp_executesql
     dbms_pipe.receive_message dbms_lock.sleep utl_inaddr.get_host_address utl_inaddr.get_host_name
     utl_http.request httpuritype ctxsys.drithsx.sn dbms_xmlgen.getxml sys_eval sys_exec
     pg_read_file pg_ls_dir lo_import lo_export query_to_xml database_to_xml dblink randomblob
     load_extension name_const make_set elt json_keys generate_series openrowset opendatasource
-    """.split()
+    """.split()  # noqa: SIM905 - a list of words reads better so
 )
 
 _SCHEMAS = re.compile(
@@ -119,7 +119,7 @@ def tokens(text: str, quote: str = "") -> list[Token]:
         if word == "(":
             opened = True
             if found and found[-1].letter in "wA" and previous:
-                letter = "F" if previous in _ATTACKS else "f"
+                letter = "F" if previous in ATTACKS else "f"
                 found[-1] = found[-1]._replace(letter=letter, end=end)
             previous = ""
             continue
@@ -139,22 +139,12 @@ def tokens(text: str, quote: str = "") -> list[Token]:
 
 
 def _letter(kind: str, word: str, previous: str, opened: bool) -> str:
-    if kind == "_mark":
-        return word
-    if kind == "_other":
-        return "?"
-    if kind == "v":
-        return "v"
     if kind != "w":
-        return kind
+        return word if kind == "_mark" else kind.replace("_other", "?")
     if word in _PAIRED.get(previous, ()):
         return "O" if word == "by" else "X"
-    letter = _WORDS.get(word, "w")
-    if letter == "S" and opened:
-        return "Q"
-    if letter == "w" and _SCHEMAS.match(word):
-        return "D"
-    return letter
+    letter = _WORDS.get(word) or ("D" if _SCHEMAS.match(word) else "w")
+    return "Q" if letter == "S" and opened else letter
 
 
 def _string(text: str) -> str:

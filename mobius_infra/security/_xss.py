@@ -8,7 +8,7 @@ end of an attribute, as an address, and as a piece of a script. Ordinary markup 
 import re
 from collections.abc import Iterator
 
-from mobius_infra.security._rules import CRITICAL, Hit, Rule
+from mobius_infra.security._rules import CRITICAL, Hit, Rule, mentions
 
 
 def _rule(what: str, score: int, why: str, attack: str = "xss") -> Rule:
@@ -89,26 +89,36 @@ _CODE = re.compile(
     re.IGNORECASE,
 )
 _XML_ENTITY = re.compile(r"<!entity\s[^>]{0,200}?(?:system|public|[\"'])", re.IGNORECASE)
-_INSTRUCTION = re.compile(r"<\?(?:xml-stylesheet|xml:namespace|import)|<!\[cdata\[|<!--\[if|<!--#exec", re.IGNORECASE)
+_INSTRUCTION = re.compile(
+    r"<\?(?:xml-stylesheet|xml:namespace|import)|<!\[cdata\[|<!--\[if|<!--#exec", re.IGNORECASE
+)
 
-_HINTS = re.compile(r"[<>\"'`({=:]|ADw-|\\x3c|\\u003c", re.IGNORECASE)
+_NAMES = (
+    "alert", "prompt", "confirm", "eval", "atob", "settimeout", "setinterval", "document", "window",
+    "top[", "self[", "parent[", "this[", "frames[", "fromcharcode", "[]", "location.", "location=",
+    ".get", "throw", "constructor", "srcdoc",
+)  # fmt: skip
 
 
 def find_xss(text: str) -> Iterator[Hit]:
     """Find what a browser would run in one view of a text, in time linear in its length."""
-    if not _HINTS.search(text):
-        return
-    for tag in _TAG.finditer(text):
-        yield from _element(text, tag)
-    for rule, pattern in (
-        (BREAKOUT, _BREAKOUT),
-        (ADDRESS, _BARE_ADDRESS),
-        (CODE, _CODE),
-        (ENTITY, _XML_ENTITY),
-        (INSTRUCTION, _INSTRUCTION),
-    ):
-        if match := pattern.search(text):
-            yield Hit(rule, *match.span())
+    lower = text.lower()
+    if mentions(lower, ("<", r"\x3c", r"\u003c", "+adw-")):
+        for tag in _TAG.finditer(text):
+            yield from _element(text, tag)
+        yield from _search(text, ENTITY, _XML_ENTITY)
+        yield from _search(text, INSTRUCTION, _INSTRUCTION)
+    if "=" in text:
+        yield from _search(text, BREAKOUT, _BREAKOUT)
+    if ":" in text and mentions("".join(lower.split()), ("script:", "data:")):
+        yield from _search(text, ADDRESS, _BARE_ADDRESS)
+    if mentions(text, "(`=[\\") and (mentions(lower, _NAMES) or ("on" in lower and "=" in text)):
+        yield from _search(text, CODE, _CODE)
+
+
+def _search(text: str, rule: Rule, pattern: re.Pattern[str]) -> Iterator[Hit]:
+    if match := pattern.search(text):
+        yield Hit(rule, *match.span())
 
 
 def _element(text: str, tag: re.Match[str]) -> Iterator[Hit]:
