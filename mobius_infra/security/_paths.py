@@ -38,24 +38,30 @@ _SYSTEM = re.compile(
     r"(?:^|[=:'\"|,])(?:file:)?[/\\.]*+(?:private/)?(?:"
     r"(?:etc|proc|sys|root|boot|dev|selinux)[/\\]+[\w.-]"
     r"|var[/\\]+(?:log|www|run|lib|mail|spool|adm|cpanel|tmp|backups|local|db|webmin|apache2?)\b"
-    r"|(?:usr|opt)[/\\]+(?:local[/\\]+|home\d?[/\\]+)?(?:etc|apache\w*|nginx|httpd?|php\d?|lib|conf|lampp|xampp"
+    r"|(?:usr|opt)[/\\]+(?:local[/\\]+|home\d?[/\\]+)?(?:etc|apache\w*|nginx|httpd?|php\d?|lib"
+    r"|conf|lampp|xampp"
     r"|tomcat|mysql|pkg|share|pgsql|psa|cpanel|lsws|ports)\b"
-    r"|(?:home|users)[/\\]+[^/\\]{1,40}[/\\]+\.\w|(?:apache2?|xampp|logs?|mysql|php\d?|wamp)[/\\]+[\w./\\-]*\.(?:log|conf|ini|cnf|err)"
+    r"|(?:home|users)[/\\]+[^/\\]{1,40}[/\\]+\.\w|(?:apache2?|xampp|logs?|mysql|php\d?"
+    r"|wamp)[/\\]+[\w./\\-]*\.(?:log|conf|ini|cnf|err)"
     r"|(?:windows|winnt|inetpub|boot\.ini|recycler|minint|program files)\b)"
-    r"|(?:^|[=:/\\])[a-z]:[/\\]*(?:windows|winnt|boot\.ini|inetpub|program ?files|progra~1|xampp|apache|php|mysql"
+    r"|(?:^|[=:/\\])[a-z]:[/\\]*(?:windows|winnt|boot\.ini|inetpub|program ?files|progra~1|xampp"
+    r"|apache|php|mysql"
     r"|users|documents|wamp|sys\w*|pagefile|ntldr|autoexec|config\.sys|nginx|tomcat|recovery|home|"
     r"unattend\w*|minint)",
     re.IGNORECASE,
 )
 _SECRET = re.compile(
-    r"etc[/\\]+(?:passwd|shadow|group|hosts|issue|motd|sudoers|crontab|fstab|ssh)\b|\bboot\.ini|\bwin\.ini"
+    r"etc[/\\]+(?:passwd|shadow|group|hosts|issue|motd|sudoers|crontab|fstab|ssh)\b|\bboot\.ini"
+    r"|\bwin\.ini"
     r"|proc[/\\]+(?:self|\d+|version|cmdline)[/\\]?|system32[/\\]|(?:web|meta)-inf[/\\]"
-    r"|\.(?:htpasswd|htaccess|bash_history|ssh[/\\]|git[/\\](?:config|head)|env$|aws[/\\]|mysql_history|svn[/\\])"
+    r"|\.(?:htpasswd|htaccess|bash_history|ssh[/\\]|git[/\\](?:config|head)|env$|aws[/\\]"
+    r"|mysql_history|svn[/\\])"
     r"|id_rsa\b|wp-config\.php|global\.asa|web\.config",
     re.IGNORECASE,
 )
 _WRAPPER = re.compile(
-    r"\b(?:php://(?:filter|input|fd|memory|temp|stdin)|(?:phar|expect|zip|rar|ogg|ssh2|compress\.\w+|netdoc"
+    r"\b(?:php://(?:filter|input|fd|memory|temp|stdin)|(?:phar|expect|zip|rar|ogg|ssh2"
+    r"|compress\.\w+|netdoc"
     r"|gopher|dict)://\S|data://?text/)|^(?:file|glob|jar|ldaps?|tftp|sftp):/?/",
     re.IGNORECASE,
 )

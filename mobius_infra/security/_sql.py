@@ -46,8 +46,8 @@ _ANYWHERE = [
 # After a string that the text has closed.
 _CLOSED = [
     (_rule("condition", CRITICAL, "a condition added after a value"),
-     rf"^s(?:A++[nsvw]?)?(?:L{_E})*?L(?:A*F|{_E}(?:C|R[sfQ]|R?A?R?[ns]|c|$))"
-     rf"|^p(?:L{_E})*?L(?:A*F|{_E}[Cc])"),
+     (rf"^s(?:A++[nsvw]?)?(?:L{_E})*?L(?:A*F|{_E}(?:C|R[sfQ]|R?A?R?[ns]|c|$))"
+     rf"|^p(?:L{_E})*?L(?:A*F|{_E}[Cc])")),
     (_rule("operand", CRITICAL, "a value that an operator turns into a condition"),
      rf"^s[AC](?:{_E})?(?:[CLR]A*[nsvfFQ]|c|$)|^s[AC]+[fFQ]|^sR+A*[fsQ]"),
     (_rule("clause", CRITICAL, "a clause added after a value"), r"^[sp]O[nwf](?:[,cCnL;]|$)"),
@@ -60,8 +60,8 @@ _CLOSED = [
 # After a number or a word that stands where a number should.
 _BARE = [
     (_rule("number-condition", CRITICAL, "a condition added after a number"),
-     rf"^[Av]?[nvD](?:A[nsvw])?,?(?:L{_E})*?L(?:{_E}(?:C[nsvwfFQD]|R[sfQ]|A*C)|[QS][^;]*?K)"
-     r"|^[nv]L[sf]|^nLA*nc"),
+     (rf"^[Av]?[nvD](?:A[nsvw])?,?(?:L{_E})*?L(?:{_E}(?:C[nsvwfFQD]|R[sfQ]|A*C)|[QS][^;]*?K)"
+     r"|^[nv]L[sf]|^nLA*nc")),
     (_rule("word-condition", CRITICAL, "a condition that is always true or false"),
      r"^w?(?:LA?[ns]C[ns])+(?:c|$)|^wL[ns]C[ns][LUOc]|[cLUO]A*nCn(?:c|$)"),
     (_rule("number-clause", CRITICAL, "a clause added after a number"),

@@ -48,12 +48,14 @@ _ADDRESSED = frozenset(
 _RUNS = frozenset({"srcdoc", "ev:event", "datasrc", "datafld", "fscommand", "seeksegmenttime"})
 _BLANK = re.compile(r"[\x00-\x20\x7f\xad\u200b-\u200f\u2028\u2029\u3000\\]+")
 _SCRIPT_ADDRESS = re.compile(
-    r"(?:java|vb|live|j|moc)script:|mhtml:|data:(?:text/(?:html|xml|javascript)|image/svg|[^,a-z]*+[,;]"
+    r"(?:java|vb|live|j|moc)script:|mhtml:|data:(?:text/(?:html|xml|javascript)|image/svg"
+    r"|[^,a-z]*+[,;]"
     r"|application/)|(?:feed|view-source|jar):(?:java|data)|mocha:",
     re.IGNORECASE,
 )
 _BARE_ADDRESS = re.compile(
-    r"(?:^|[=\"'`(>,;&|\s])(?:j\s*a\s*v\s*a|v\s*b|live)\s*s\s*c\s*r\s*i\s*p\s*t\s*:[^\s]{0,200}?[(=`/%\\]"
+    r"(?:^|[=\"'`(>,;&|\s])(?:j\s*a\s*v\s*a|v\s*b"
+    r"|live)\s*s\s*c\s*r\s*i\s*p\s*t\s*:[^\s]{0,200}?[(=`/%\\]"
     r"|(?:^|[=\"'(\s])data:(?:text/html|image/svg\+xml|text/javascript)[,;]",
     re.IGNORECASE,
 )
@@ -63,14 +65,17 @@ _STYLE = re.compile(
     re.IGNORECASE,
 )
 _HANDLERS = (
-    r"on(?:error|load\w*|click|dblclick|mouse\w{2,10}|focus(?:in|out)?|blur|key(?:up|down|press)|change"
+    r"on(?:error|load\w*|click|dblclick|mouse\w{2,10}|focus(?:in|out)?|blur|key(?:up|down|press)"
+    r"|change"
     r"|submit|reset|toggle|input|invalid|select\w*|drag\w*|drop|copy|cut|paste|before\w+|after\w+"
     r"|pointer\w+|touch\w+|animation\w+|transition\w+|wheel|scroll\w*|resize|message\w*|hashchange"
     r"|page\w+|popstate|storage|unload|play\w*|pause|ended|canplay\w*|readystatechange|begin|end"
-    r"|repeat|show|search|start|finish|bounce|contextmenu|auxclick|propertychange|activate|filterchange)"
+    r"|repeat|show|search|start|finish|bounce|contextmenu|auxclick|propertychange|activate"
+    r"|filterchange)"
 )
 _BREAKOUT = re.compile(
-    rf"[\"'`][^<>\"'`]{{0,60}}?(?:\b{_HANDLERS}|\bstyle\s*=[^=]*?(?:expression|url)\s*\(|\bsrcdoc)\s*+"
+    rf"[\"'`][^<>\"'`]{{0,60}}?(?:\b{_HANDLERS}|\bstyle\s*=[^=]*?(?:expression|url)\s*\("
+    rf"|\bsrcdoc)\s*+"
     rf"(?:=|[\"'`(])|^\S{{0,40}}\s*\b{_HANDLERS}\s*+=\s*+[^\s=]",
     re.IGNORECASE,
 )
@@ -80,11 +85,14 @@ _CALLS = (
     r"|\[\]\s*\[|location\s*[.=]|\$\.get\w*|throw\s|on\w+\s*=)"
 )
 _CODE = re.compile(
-    rf"[\"'`\]}})/\\][\s)}}\]]{{0,16}}+(?:[-+*/;,^|&<>=?%!~]|\x0a|\bin\b)[\s(\-+;,!~{{}}/*]{{0,16}}+{_CALLS}\s*+"
+    rf"[\"'`\]}})/\\][\s)}}\]]{{0,16}}+(?:[-+*/;,^|&<>=?%!~]|\x0a"
+    rf"|\bin\b)[\s(\-+;,!~{{}}/*]{{0,16}}+{_CALLS}\s*+"
     r"(?:\(|`|\\|&|[\[=.\"'])"
     rf"|^[\s;(\-+!~)}}]*+(?:alert|prompt|confirm|eval)\s*+(?:\(|`)[^()\s]{{1,40}}[)`]"
-    r"|(?:alert|prompt|confirm|eval)[)\]]*+\s*+(?:\(|`)\s*+[/\"'`]?(?:1|xss|document|kcf|\d+|string)\b"
-    r"|\.constructor\s*\(|\[[\"']constructor[\"']\]|(?:document|window)(?:\.\w{1,30}){0,4}\.(?:cookie|domain|write\s*\()"
+    r"|(?:alert|prompt|confirm|eval)[)\]]*+\s*+(?:\(|`)\s*+[/\"'`]?(?:1|xss|document|kcf|\d+"
+    r"|string)\b"
+    r"|\.constructor\s*\(|\[[\"']constructor[\"']\]|(?:document"
+    r"|window)(?:\.\w{1,30}){0,4}\.(?:cookie|domain|write\s*\()"
     r"|string\.fromcharcode\s*\(\s*\d+\s*,|\bsrcdoc\s*=\s*[\"']?<",
     re.IGNORECASE,
 )
@@ -137,7 +145,7 @@ def _element(text: str, tag: re.Match[str]) -> Iterator[Hit]:
 
 
 def _attribute(name: str, value: str) -> Rule | None:
-    if name.startswith("on") and len(name) > 4 or name in _RUNS:
+    if (name.startswith("on") and len(name) > 4) or name in _RUNS:
         return HANDLER
     if name not in _ADDRESSED and "href" not in name:
         return None
