@@ -11,7 +11,8 @@ import unicodedata
 from typing import NamedTuple
 from urllib.parse import unquote
 
-# NFKC makes up to 18 characters of one (U+FDFA), so what goes in is bounded before it.
+# NFKC makes up to 18 characters of one (U+FDFA), so what goes in is bounded before it, and what
+# comes out after it: four times as long only if most of the text is such characters.
 LONGEST = 16_384
 
 # `html.unescape` fails on numbers of more than 4,300 digits: it only gets what has this shape.
@@ -49,7 +50,7 @@ def views(text: str) -> tuple[View, ...]:
     if "&" in found[-1].text:
         _add(found, "entities", _ENTITY.sub(_entity, found[-1].text))
     if not text.isascii() or not found[-1].text.isascii():
-        _add(found, "nfkc", unicodedata.normalize("NFKC", found[-1].text))
+        _add(found, "nfkc", unicodedata.normalize("NFKC", found[-1].text)[: 4 * LONGEST])
     return tuple(found)
 
 

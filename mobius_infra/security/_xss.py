@@ -76,7 +76,7 @@ _HANDLERS = (
 _BREAKOUT = re.compile(
     rf"[\"'`][^<>\"'`]{{0,60}}?(?:\b{_HANDLERS}|\bstyle\s*=[^=]*?(?:expression|url)\s*\("
     rf"|\bsrcdoc)\s*+"
-    rf"(?:=|[\"'`(])|^\S{{0,40}}\s*\b{_HANDLERS}\s*+=\s*+[^\s=]",
+    rf"(?:=|[\"'`(])|^[^\s<]{{0,40}}\s*\b{_HANDLERS}\s*+=\s*+[^\s=]",
     re.IGNORECASE,
 )
 _CALLS = (
