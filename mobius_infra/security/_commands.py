@@ -53,7 +53,7 @@ _PROGRAM = (
     rf"|(?:{_AMBIGUOUS})(?:\.exe)?(?:{_ARGUMENT}))"
 )
 _AFTER_VALUE = re.compile(
-    rf"^\s*+(?:[^\s;|&`$]{{1,60}}+[^\S\r\n]?+){{0,2}}+(?:[;|&\n\r]|\$\(){{1,4}}+"
+    rf"^[^\S\r\n]*+(?:[^\s;|&`$]{{1,60}}+[^\S\r\n]?+){{0,2}}+(?:[;|&\n\r]|\$\(){{1,4}}+"
     rf"[\s({{!;|&\r\n@]{{0,8}}{_PROGRAM}",
     re.IGNORECASE,
 )
@@ -65,6 +65,7 @@ _SUBSTITUTION = re.compile(rf"\$\(\s{{0,4}}`?{_PROGRAM}|[;|&(=]\s?`\s?{_PROGRAM}
 _WHOLE = re.compile(
     rf"^\s*(?:{_DIRECTORY}(?:s?bin|system32)?[/\\]?)?(?:{_UNMISTAKABLE}|{_AMBIGUOUS})(?:\.exe)?"
     r"(?:\s+(?:-{1,2}\w[\w=-]{0,20}|/[a-z]\b|[/~.][\w./*?~-]{1,200}|https?://\S{1,200}"
+    r"|[a-z]:[\\/]\S{0,200}|%\w{1,30}%\S{0,100}"
     r"|\d+(?:\.\d+){3}|\d+|localhost))+\s*[;&|]?$"
     rf"|^[/\\](?:usr[/\\](?:local[/\\])?)?s?bin[/\\][\w.?*-]{{1,20}}(?:\s+[-/]|$)",
     re.IGNORECASE,
@@ -81,7 +82,8 @@ _TARGET = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(
-    r"\b(?:system|shell_exec|passthru|popen|proc_open|pcntl_exec|exec|eval|assert|preg_replace"
+    r"^\W{0,3}(?:system|shell_exec|passthru|popen|exec)\([\"'][^\n]{1,100}[\"']\)\s?;?\W{0,3}$"
+    r"|\b(?:system|shell_exec|passthru|popen|proc_open|pcntl_exec|exec|eval|assert|preg_replace"
     r"|call_user_func|execvp?|spawn)\s*\(\s*"
     r"(?:[\"'`]\s*(?:/|whoami|id\b|cat |ls|ping|sleep|uname|dir|cmd|curl|wget|echo|nc |net )|\$_"
     r"|base64_decode|chr\()"

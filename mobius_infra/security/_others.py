@@ -47,7 +47,8 @@ _SPECS: tuple[tuple[str, str, int, str, str, int, tuple[str, ...]], ...] = (
      r"|\.match)[^;]{0,80}?(?:\|\||&&|['\"/])|;\s?while\s?\(\s?(?:true|1)\s?\)"), 1,
      ("return", "this.", "while")),
     ("ldap", "filter", CRITICAL, "a filter closed and another begun",
-     (r"^[^\s()]{0,40}\)\s?\(\s?[|&!]?\s?\(?\s?\w{1,30}\s?[~<>]?=|^\*?\)\)?\(?[|&]|^\*\)\(|^\(?["
+     (r"^[^\s()]{0,40}\)\s?\(\s?[|&!]?\s?\(?\s?\w{1,30}\s?[~<>]?=|^\*?\)\)?\(?[|&]|[*)(]\s?\(["
+         r"|&!]\s?\(?\w{1,30}\s?=[*\w]|^\*\)\(|^\(?["
      r"|&!]\(\w{1,30}=\*"), 1,
      (")(", ") (", "*)", "(|", "(&", "|", "&", "(!")),
     ("prompt", "instruction", NOTICE, "what reads like instructions to a language model",

@@ -31,8 +31,15 @@ _PLAIN = {
 }
 
 _STEP = r"(?:\.{2,4}+|\.\x00\.)[\s\x00;?]?+[/\\]"
+# Ways of writing a dot or a slash that nothing honest uses: overlong, or percent signs on percent
+# signs. Seen in the text as it came.
+_ENCODED = re.compile(
+    r"%c[01]%[0-9a-z]{2}|%(?:e0|f0|f8|fc)%80|%%3\d|%25%5c|%bg%"
+    r"|%u(?:efc8|f025|ff0e|ff0f|ff3c|221[56]|00(?:2e|2f|5c))",
+    re.IGNORECASE,
+)
 _CLIMB = re.compile(rf"{_STEP}[/\\.]{{0,8}}+{_STEP}")
-_ONE_STEP = re.compile(rf"(?:^|[=/\\:])(?:{_STEP}|\.\.$)")
+_ONE_STEP = re.compile(rf"(?:^|[=/\\:.])(?:{_STEP}|\.\.$)|(?:\.{{1,2}}[/\\]{{1,2}}){{3}}")
 
 _SYSTEM = re.compile(
     r"(?:^|[=:'\"|,])(?:file:)?[/\\.]*+(?:private/)?(?:"
@@ -46,7 +53,8 @@ _SYSTEM = re.compile(
     r"|(?:windows|winnt|inetpub|boot\.ini|recycler|minint|program files)\b)"
     r"|(?:^|[=:/\\])[a-z]:[/\\]*(?:windows|winnt|boot\.ini|inetpub|program ?files|progra~1|xampp"
     r"|apache|php|mysql"
-    r"|users|documents|wamp|sys\w*|pagefile|ntldr|autoexec|config\.sys|nginx|tomcat|recovery|home|"
+    r"|users|documents|wamp|sys\w*|pagefile|ntldr|autoexec|config\.sys|nginx|tomcat|recovery"
+    r"|logs?[/\\]|home|"
     r"unattend\w*|minint)",
     re.IGNORECASE,
 )
@@ -56,6 +64,7 @@ _SECRET = re.compile(
     r"|proc[/\\]+(?:self|\d+|version|cmdline)[/\\]?|system32[/\\]|(?:web|meta)-inf[/\\]"
     r"|\.(?:htpasswd|htaccess|bash_history|ssh[/\\]|git[/\\](?:config|head)|env$|aws[/\\]"
     r"|mysql_history|svn[/\\])"
+    r"|(?:^|[/\\])(?:(?:access|error)[._-]?log\b|httpd\.conf|php\d?\.ini|my\.(?:cnf|ini)$)"
     r"|id_rsa\b|wp-config\.php|global\.asa|web\.config",
     re.IGNORECASE,
 )
@@ -69,6 +78,8 @@ _SHARE = re.compile(
     r"^[\"']?\\\\[\w.-]{1,80}\\[\w$.]|^//(?:localhost|127\.0\.0\.1|\d+\.\d+\.\d+\.\d+)/\w",
     re.IGNORECASE,
 )
+# A file of Windows may have a few spaces in its path.
+_FOLDER = re.compile(r"(?:[a-z]:|\.\.)?[/\\](?:[^\s]*+\s){0,4}+[^\s]*+$", re.IGNORECASE)
 _NUL = re.compile(r"[/\\.\w]\x00\.?\w{0,5}$")
 
 _CLIMBS = _rule("climb", CRITICAL, "two steps up, or more")
@@ -77,18 +88,25 @@ _READS = _rule("system-file", CRITICAL, "a path of the system, and nothing else"
 _NAMES = _rule("sensitive-name", WARNING, "the name of a file that attackers ask for")
 _WRAPS = _rule("wrapper", CRITICAL, "an address that reads files or runs programs")
 _SHARES = _rule("share", CRITICAL, "a share of another machine")
+_HIDES = _rule("encoded", CRITICAL, "a dot or slash written as nothing honest writes it")
 _ENDS = _rule("nul", CRITICAL, "a path cut off by a NUL")
 
 
 def find_path(text: str) -> Iterator[Hit]:
     """Find path traversal in one view of a text, in time linear in its length."""
-    if " " in text and text.isascii() and not mentions(text, ("/", "\\", "0x2", "\x00")):
+    if " " in text and text.isascii() and not mentions(text, ("/", "\\", "0x2", "\x00", "%")):
         return
     plain = _DISGUISE.sub(_reveal, text)
-    table = [(_CLIMBS, _CLIMB), (_WRAPS, _WRAPPER), (_SHARES, _SHARE), (_NAMES, _SECRET)]
+    table = [
+        (_CLIMBS, _CLIMB),
+        (_HIDES, _ENCODED),
+        (_WRAPS, _WRAPPER),
+        (_SHARES, _SHARE),
+        (_NAMES, _SECRET),
+    ]
     bare = plain.strip(" \t\r\n\x00")
     # Few words, no sentence: programs and folders of Windows have a space or two in their names.
-    if not any(blank in bare for blank in " \n\t") or ("\\" in bare and bare.count(" ") < 4):
+    if not any(blank in bare for blank in " \n\t") or _FOLDER.match(bare):
         table += [(_CLIMBS_ONCE, _ONE_STEP), (_READS, _SYSTEM), (_ENDS, _NUL), (_READS, _SECRET)]
     # The disguised text is as long as its plain reading or longer: a span may end a little early.
     for rule, pattern in table:

@@ -30,12 +30,12 @@ _ANYWHERE = [
     (_rule("subquery", CRITICAL, "a query inside an expression"),
      rf"Q{_E}(?:K(?:[wvD]|Q)|$|[CLc;])"),
     (_rule("call", CRITICAL, "a call that only waits, reads files or reaches out"),
-     r"(?:[LCRAUS]|^[ns][,;])F[nsvwfF,AQSD]|[fF,]A?F[nsvwfQ]"),
+     r"(?:[LCRAUSQO]|^[ns][,;])F[nsvwfF,AQSD]|[fF,]A?F[nsvwfQ]"),
     (_rule("schema", CRITICAL, "a query of the database's own catalogue"), r"[SQ][^;]{1,60}KD"),
     (_rule("stacked", CRITICAL, "a second statement after a semicolon"),
      r";X[wDvsf]|;[EK]v|;E(?:[wDFf][vsnpwf]|c|$)|;S(?:A|[nvfF]|w[,K])"),
     (_rule("spelled", CRITICAL, "a string spelled out by calls"), r"(?:fnL){2}fn"),
-    (_rule("outfile", CRITICAL, "a result written to a file"), r"[nwsDSA]X[sn](?:c|$)"),
+    (_rule("outfile", CRITICAL, "a result written to a file"), r"(?:^|[nwsDSA;])X[sn](?:c|$)"),
     (_rule("where", CRITICAL, "a whole query with a condition"), r"[SQX][^;]{1,60}K[wD]KwC"),
     (_rule("all-columns", CRITICAL, "a query of all columns"), r"^SAK[wD]"),
     (_rule("statement", WARNING, "a whole statement"), r"^(?:S[^;]{1,60}?K[wD]|X[wDv])"),
@@ -50,11 +50,11 @@ _CLOSED = [
      rf"|^p(?:L{_E})*?L(?:A*F|{_E}[Cc])")),
     (_rule("operand", CRITICAL, "a value that an operator turns into a condition"),
      rf"^s[AC](?:{_E})?(?:[CLR]A*[nsvfFQ]|c|$)|^s[AC]+[fFQ]|^sR+A*[fsQ]"),
-    (_rule("clause", CRITICAL, "a clause added after a value"), r"^[sp]O[nwf](?:[,cCnL;]|$)"),
+    (_rule("clause", CRITICAL, "a clause added after a value"), r"^[sp]O[nwf](?:[,cCnL;O]|$)"),
     (_rule("second-query", CRITICAL, "a query joined to a value"), r"^[sp];?U(?:A*[SQ]|$)"),
     (_rule("list", ERROR, "a value list continued"), r"^s(?:,A?[nsvfF])+c"),
     (_rule("stack", CRITICAL, "a statement ended inside a value"),
-     r"^[sp];(?:X|S|[EK]v|F|c|E[wDFf])"),
+     r"^[sp];(?:X|S|[EK]v|F|c|E[wDFf])|^sX[wDf].*[cf]|^sE[wDfv][s,v]"),
 ]  # fmt: skip
 
 # After a number or a word that stands where a number should.
@@ -63,7 +63,7 @@ _BARE = [
      (rf"^[Av]?[nvD](?:A[nsvw])?,?(?:L{_E})*?L(?:{_E}(?:C[nsvwfFQD]|R[sfQ]|A*C)|[QS][^;]*?K)"
      r"|^[nv]L[sf]|^nLA*nc")),
     (_rule("word-condition", CRITICAL, "a condition that is always true or false"),
-     r"^w?(?:LA?[ns]C[ns])+(?:c|$)|^wL[ns]C[ns][LUOc]|[cLUO]A*nCn(?:c|$)"),
+     r"^LA?[ns]Cf|^On(?:,n)*+c|^w?(?:LA?[ns]C[ns])+(?:c|$)|^wL[ns]C[ns][LUOc]|[cLUO]A*nCn(?:c|$)"),
     (_rule("number-clause", CRITICAL, "a clause added after a number"),
      r"^A?nO(?:n|w?c|f|n?,)(?:[,c]|$|n)"),
     (_rule("number-query", CRITICAL, "a query joined to a number"), r"^[Av]?n;?U(?:A*[SQ]|c?$)"),

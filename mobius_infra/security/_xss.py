@@ -42,7 +42,8 @@ _ACTIVE = frozenset("base meta link style form".split())  # noqa: SIM905
 # Names that are content for some element: they only say something beside an address.
 _ADDRESSED = frozenset(
     """href src action formaction data background poster lowsrc dynsrc to from values content
-    code codebase xlink:href by folder classid url manifest style srcset rel cite""".split()  # noqa: SIM905
+
+    code codebase xlink:href by folder classid url manifest style srcset rel cite""".split()  # noqa: SIM905,
 )
 
 _RUNS = frozenset({"srcdoc", "ev:event", "datasrc", "datafld", "fscommand", "seeksegmenttime"})
@@ -91,6 +92,7 @@ _CODE = re.compile(
     rf"|^[\s;(\-+!~)}}]*+(?:alert|prompt|confirm|eval)\s*+(?:\(|`)[^()\s]{{1,40}}[)`]"
     r"|(?:alert|prompt|confirm|eval)[)\]]*+\s*+(?:\(|`)\s*+[/\"'`]?(?:1|xss|document|kcf|\d+"
     r"|string)\b"
+    r"|\b(?:top|self|window|parent|frames|globalthis)\[[\"'/]|\[\d\]\.(?:find|map|sort)\(\w"
     r"|\.constructor\s*\(|\[[\"']constructor[\"']\]|(?:document"
     r"|window)(?:\.\w{1,30}){0,4}\.(?:cookie|domain|write\s*\()"
     r"|string\.fromcharcode\s*\(\s*\d+\s*,|\bsrcdoc\s*=\s*[\"']?<",
@@ -103,7 +105,8 @@ _INSTRUCTION = re.compile(
 
 _NAMES = (
     "alert", "prompt", "confirm", "eval", "atob", "settimeout", "setinterval", "document", "window",
-    "top[", "self[", "parent[", "this[", "frames[", "fromcharcode", "[]", "location.", "location=",
+    "top[", "self[", "parent[", "this[", "frames[", "window[", "].find(", "].map(", "].sort(",
+    "fromcharcode", "[]", "location.", "location=",
     ".get", "throw", "constructor", "srcdoc",
 )  # fmt: skip
 

@@ -43,7 +43,10 @@ def test_bytes_that_are_no_utf_8_are_kept() -> None:
 
 
 def test_joiners_of_emoji_and_persian_stay_in_every_view() -> None:
-    for text in ("\N{MAN}\u200d\N{PERSONAL COMPUTER}", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"):
+    for text in (
+        "\N{MAN}\u200d\N{PERSONAL COMPUTER}",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    ):
         assert all(text in view.text for view in views(text))
 
 
