@@ -43,7 +43,7 @@ _SPECS: tuple[tuple[str, str, int, str, str, int, tuple[str, ...]], ...] = (
      r"|\$where\s?[:=]\s?['\"]"), 1,
      ("$",)),
     ("nosql", "script", CRITICAL, "a script for a document database",
-     (r"['\"]?\s?;\s?return\s(?:true|\(?true|'|\d)|\bthis\.\w{1,30}\s?(?:==|!="
+     (r"['\"]\s?[)}]{0,2}\s?;\s?return\s(?:true|\(?true|'|\d)|\bthis\.\w{1,30}\s?(?:==|!="
      r"|\.match)[^;]{0,80}?(?:\|\||&&|['\"/])|;\s?while\s?\(\s?(?:true|1)\s?\)"), 1,
      ("return", "this.", "while")),
     ("ldap", "filter", CRITICAL, "a filter closed and another begun",

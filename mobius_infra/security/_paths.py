@@ -39,7 +39,7 @@ _ENCODED = re.compile(
     re.IGNORECASE,
 )
 _CLIMB = re.compile(rf"{_STEP}[/\\.]{{0,8}}+{_STEP}")
-_ONE_STEP = re.compile(rf"(?:^|[=/\\:.])(?:{_STEP}|\.\.$)|(?:\.{{1,2}}[/\\]{{1,2}}){{3}}")
+_ONE_STEP = re.compile(rf"(?:^|[=/\\:.]){_STEP}|[/\\]\.\.$|(?:\.{{1,2}}[/\\]{{1,2}}){{3}}")
 
 _SYSTEM = re.compile(
     r"(?:^|[=:'\"|,])(?:file:)?[/\\.]*+(?:private/)?(?:"

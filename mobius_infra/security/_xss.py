@@ -42,8 +42,7 @@ _ACTIVE = frozenset("base meta link style form".split())  # noqa: SIM905
 # Names that are content for some element: they only say something beside an address.
 _ADDRESSED = frozenset(
     """href src action formaction data background poster lowsrc dynsrc to from values content
-
-    code codebase xlink:href by folder classid url manifest style srcset rel cite""".split()  # noqa: SIM905,
+    code codebase xlink:href by folder classid url manifest style srcset rel cite""".split()  # noqa: SIM905
 )
 
 _RUNS = frozenset({"srcdoc", "ev:event", "datasrc", "datafld", "fscommand", "seeksegmenttime"})

@@ -13,12 +13,14 @@ from mobius_infra.security._detect import inspect_text
 from mobius_infra.security._views import LONGEST
 
 SEEDS = [
-    "'", '"', "`", "<", "(", ")", "(((", ".", "..", "../", "/*", "--", "#", "\\", "\x00", "@", "1,", "1+", ";",
-    "%25", "&#1", "\ufdfa", "\udcc0\udcae", "0x2e", "<a x='", '<a x="', "<a/x=", "<a x=", "<script ",
-    "select ", "(select ", "union all ", "f(1,", "sleep(", "or a ", "or 1=", "' or ", "; drop ", "a.b",
-    "select a from b where c ", "javascript:", ">javascript:", "data:", "style=expression/*",
-    "document.", "onload=", "'-alert", "constructor(", "[]", "\r\nx-", "['$ne'", "; return ", "this.a==",
-    "ignore the ", "<!entity x", "{{", "${", "$(", "; ls ", "cat ", "`ls", "a'b", "{a,b}", "/?", "/etc/", "=a)(",
+    "'", '"', "`", "<", "(", ")", "(((", ".", "..", "../", "/*", "--", "#", "\\", "\x00", "@",
+    "1,", "1+", ";", "%25", "&#1", "ﷺ", "\udcc0\udcae", "0x2e", "<a x='", '<a x="', "<a/x=",
+    "<a x=", "<script ", "select ", "(select ", "union all ", "f(1,", "sleep(", "or a ",
+    "or 1=", "' or ", "; drop ", "a.b", "select a from b where c ", "javascript:",
+    ">javascript:", "data:", "style=expression/*", "document.", "onload=", "'-alert",
+    "constructor(", "[]", "\r\nx-", "['$ne'", "; return ", "this.a==", "ignore the ",
+    "<!entity x", "{{", "${", "$(", "; ls ", "cat ", "`ls", "a'b", "{a,b}", "/?", "/etc/",
+    "=a)(",
 ]  # fmt: skip
 
 
