@@ -54,7 +54,7 @@ _PROGRAM = (
 )
 _AFTER_VALUE = re.compile(
     rf"^[^\S\r\n]*+(?:[^\s;|&`$]{{1,60}}+[^\S\r\n]?+){{0,2}}+(?:[;|&\n\r]|\$\(){{1,4}}+"
-    rf"[\s({{!;|&\r\n@]{{0,8}}{_PROGRAM}",
+    rf"[\s({{!;|&\r\n@]{{0,8}}{_PROGRAM}|^\W{{0,3}}?\\[nr]\s?{_PROGRAM}",
     re.IGNORECASE,
 )
 _BACKTICKS = re.compile(
@@ -64,14 +64,21 @@ _BACKTICKS = re.compile(
 _SUBSTITUTION = re.compile(rf"\$\(\s{{0,4}}`?{_PROGRAM}|[;|&(=]\s?`\s?{_PROGRAM}", re.IGNORECASE)
 _WHOLE = re.compile(
     rf"^\s*(?:{_DIRECTORY}(?:s?bin|system32)?[/\\]?)?(?:{_UNMISTAKABLE}|{_AMBIGUOUS})(?:\.exe)?"
-    r"(?:\s+(?:-{1,2}\w[\w=-]{0,20}|/[a-z]\b|[/~.][\w./*?~-]{1,200}|https?://\S{1,200}"
+    r"(?:\s+(?:-{1,2}\w[\w=-]{0,20}|/[a-z]\b|[/~.][\w./*?~-]{0,200}|'[^']{0,200}'"
+    r"|\"[^\"]{0,200}\"|https?://\S{1,200}"
     r"|[a-z]:[\\/]\S{0,200}|%\w{1,30}%\S{0,100}"
     r"|\d+(?:\.\d+){3}|\d+|localhost))+\s*[;&|]?$"
     rf"|^[/\\](?:usr[/\\](?:local[/\\])?)?s?bin[/\\][\w.?*-]{{1,20}}(?:\s+[-/]|$)",
     re.IGNORECASE,
 )
+_ALONE = re.compile(
+    r"^\W{0,2}(?:whoami|ifconfig|ipconfig|uname|netstat|systeminfo|sysinfo|printenv"
+    r"|tasklist)\W{0,2}$",
+    re.IGNORECASE,
+)
 _TARGET = re.compile(
-    r"(?:^|[;|&`(\s'\"/])(?:cat|more|less|head|tail|type|tac|nl|od|vi|cp"
+    r"\bnetsh\s(?:adv)?firewall\b|\breg\s(?:add|query|delete)\s|\bnet\s(?:user|localgroup)\s\S"
+    r"|(?:^|[;|&`(\s'\"/])(?:cat|more|less|head|tail|type|tac|nl|od|vi|cp"
     r"|grep\s\S{1,20})\s*+[<\s\"']\s*+[./\\]*(?:etc/(?:passwd|shadow|group|hosts|issue)"
     r"|proc/|boot\.ini|c:\\)|rm\s+-rf?\s+[/*~]|\bnc\s+-\w*e\b|/dev/(?:tcp|udp)/|(?:wget"
     r"|curl)\s[^|;]{1,200}[|;]\s*(?:ba|z)?sh\b"
@@ -98,12 +105,15 @@ _CODE = re.compile(
 # By rule: what it cannot do without, in lower case.
 _TABLE: tuple[tuple[Rule, re.Pattern[str], tuple[str, ...]], ...] = (
     (_rule("after-value", "a value, a separator and a program"), _AFTER_VALUE,
-     (";", "|", "&", "\n", "\r", "$(")),
+     (";", "|", "&", "\n", "\r", "$(", "\\n", "\\r")),
     (_rule("backticks", "a program in backticks"), _BACKTICKS, ("`",)),
     (_rule("substitution", "a program whose output is put in"), _SUBSTITUTION, ("$(", "`")),
     (_rule("whole", "a command line and nothing else"), _WHOLE, (" ", "/", "\\")),
+    (_rule("alone", "the name of a program that tells of the machine"), _ALONE,
+     ("whoami", "config", "uname", "netstat", "sys", "printenv", "tasklist")),
     (_rule("target", "what only an attack runs"), _TARGET,
-     ("etc/", "boot.ini", "proc/", "c:\\", "rm ", "nc ", "/dev/", "wget", "curl", "()", "#exec",
+     ("etc/", "netsh", "reg ", "net ", "boot.ini", "proc/", "c:\\", "rm ", "nc ", "/dev/",
+      "wget", "curl", "()", "#exec",
       "cmd", "powershell", "bin/", "/?", "/*", "bash", "mkfifo")),
     (_rule("code", "a call that runs a program or code"), _CODE,
      ("system", "exec", "passthru", "popen", "proc_open", "eval", "assert", "preg_replace",

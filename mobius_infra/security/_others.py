@@ -17,7 +17,7 @@ _SPECS: tuple[tuple[str, str, int, str, str, int, tuple[str, ...]], ...] = (
      r"(?:\}\}|\}|%>|\)|\]\])"), 1,
      ("{", "<%", "@(", "[[")),
     ("template", "reaches-out", CRITICAL, "an expression that leaves the template",
-     (r"(?:\{\{|\$\{|#\{|<%|\*\{|\{%)[^{}]{0,120}?(?:__\w{3,20}__|constructor|\bself\."
+     (r"(?:\{\{|\$\{|#\{|<%|\*\{|\{%)[^{}]{0,120}?(?:__\s?\w{3,20}\s?__|constructor|\bself\."
      r"|\brequest[.|\[]|\bconfig\b[.|\s}\[]"
      r"|lipsum|cycler|joiner|namespace\(|getClass|forName|T\(\s*java|_self|\.env\b"
      r"|registerUndefinedFilterCallback"
