@@ -38,6 +38,7 @@ def test_layers_come_off_in_order(text: str, view: str, expected: str) -> None:
 
 def test_a_plus_among_words_stays_a_plus() -> None:
     assert readings("1 + 1 = 2") == {"raw": "1 + 1 = 2"}
+    assert readings("1 + 1%3D2")["percent"].startswith("1 + 1")
 
 
 def test_bytes_that_are_no_utf_8_are_kept() -> None:
