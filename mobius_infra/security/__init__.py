@@ -34,6 +34,18 @@ from mobius_infra.security._cipher import (
     Rewritten,
     rewrite_values,
 )
+from mobius_infra.security._detect import (
+    SINKS,
+    Detector,
+    DetectorStats,
+    Finding,
+    Mode,
+    ScreenedError,
+    Sink,
+    Suspected,
+    Verdict,
+    inspect_text,
+)
 from mobius_infra.security._keys import (
     Key,
 )
@@ -62,8 +74,13 @@ from mobius_infra.security._subjects import (
     SubjectErasedError,
     SubjectKeys,
 )
+from mobius_infra.security._views import (
+    View,
+    views,
+)
 
 __all__ = [
+    "SINKS",
     "Access",
     "AccessDeniedError",
     "AccessFailed",
@@ -75,11 +92,15 @@ __all__ = [
     "Considered",
     "Decision",
     "DecryptionError",
+    "Detector",
+    "DetectorStats",
+    "Finding",
     "Found",
     "GrantDeniedError",
     "GrantsLost",
     "GrantsRestored",
     "Key",
+    "Mode",
     "Policy",
     "PolicyFile",
     "PolicyRefused",
@@ -91,13 +112,20 @@ __all__ = [
     "Role",
     "RoleChanged",
     "Rule",
+    "ScreenedError",
+    "Sink",
     "Subject",
     "SubjectErasedError",
     "SubjectKeys",
+    "Suspected",
+    "Verdict",
+    "View",
     "compare",
     "find_personal",
+    "inspect_text",
     "load_policy",
     "owner",
     "parse_policy",
     "rewrite_values",
+    "views",
 ]

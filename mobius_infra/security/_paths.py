@@ -1,0 +1,124 @@
+"""Path traversal and the reading of files: does the text leave the directory that it names?
+
+A message may mention `/etc/passwd` or `../src`; a value that is nothing but such a path may not.
+So one step up, or a file of the system, counts where no space surrounds it.
+"""
+
+import re
+from collections.abc import Iterator
+
+from mobius_infra.security._rules import CRITICAL, WARNING, Hit, Rule, mentions
+
+
+def _rule(what: str, score: int, why: str, level: int = 1) -> Rule:
+    return Rule(f"path.{what}", "path", score, why, level)
+
+
+# Overlong UTF-8, as percent decoding leaves it (bytes that are no UTF-8 become U+DC80 to U+DCFF),
+# hexadecimal escapes, and the slashes of other scripts. One character stands for what old servers
+# make of it.
+_DISGUISE = re.compile(
+    "[\udcc0\udcc1][\udc80-\udcbf./\\\\]|\udce0\udc80[\udc80-\udcbf]|\udcf0\udc80\udc80[\udc80-\udcbf]"
+    "|0x(?:2e|2f|5c)|[\u2215\u2044\u2216\uff0f\uff3c\uff0e]|\\\\u00(?:2e|2f|5c)|\\\\x(?:2e|2f|5c)"
+)
+_PLAIN = {
+    "\u2215": "/",
+    "\u2044": "/",
+    "\u2216": "\\",
+    "\uff0f": "/",
+    "\uff3c": "\\",
+    "\uff0e": ".",
+}
+
+_STEP = r"(?:\.{2,4}+|\.\x00\.)[\s\x00;?]?+[/\\]"
+# Ways of writing a dot or a slash that nothing honest uses: overlong, or percent signs on percent
+# signs. Seen in the text as it came.
+_ENCODED = re.compile(
+    r"%c[01]%[0-9a-z]{2}|%(?:e0|f0|f8|fc)%80|%%3\d|%25%5c|%bg%"
+    r"|%u(?:efc8|f025|ff0e|ff0f|ff3c|221[56]|00(?:2e|2f|5c))",
+    re.IGNORECASE,
+)
+_CLIMB = re.compile(rf"{_STEP}[/\\.]{{0,8}}+{_STEP}")
+_ONE_STEP = re.compile(rf"(?:^|[=/\\:.]){_STEP}|[/\\]\.\.$|(?:\.{{1,2}}[/\\]{{1,2}}){{3}}")
+
+_SYSTEM = re.compile(
+    r"(?:^|[=:'\"|,])(?:file:)?[/\\.]*+(?:private/)?(?:"
+    r"(?:etc|proc|sys|root|boot|dev|selinux)[/\\]+[\w.-]"
+    r"|var[/\\]+(?:log|www|run|lib|mail|spool|adm|cpanel|tmp|backups|local|db|webmin|apache2?)\b"
+    r"|(?:usr|opt)[/\\]+(?:local[/\\]+|home\d?[/\\]+)?(?:etc|apache\w*|nginx|httpd?|php\d?|lib"
+    r"|conf|lampp|xampp"
+    r"|tomcat|mysql|pkg|share|pgsql|psa|cpanel|lsws|ports)\b"
+    r"|(?:home|users)[/\\]+[^/\\]{1,40}[/\\]+\.\w|(?:apache2?|xampp|logs?|mysql|php\d?"
+    r"|wamp)[/\\]+[\w./\\-]*\.(?:log|conf|ini|cnf|err)"
+    r"|(?:windows|winnt|inetpub|boot\.ini|recycler|minint|program files)\b)"
+    r"|(?:^|[=:/\\])[a-z]:[/\\]*(?:windows|winnt|boot\.ini|inetpub|program ?files|progra~1|xampp"
+    r"|apache|php|mysql"
+    r"|users|documents|wamp|sys\w*|pagefile|ntldr|autoexec|config\.sys|nginx|tomcat|recovery"
+    r"|logs?[/\\]|home|"
+    r"unattend\w*|minint)",
+    re.IGNORECASE,
+)
+_SECRET = re.compile(
+    r"etc[/\\]+(?:passwd|shadow|group|hosts|issue|motd|sudoers|crontab|fstab|ssh)\b|\bboot\.ini"
+    r"|\bwin\.ini"
+    r"|proc[/\\]+(?:self|\d+|version|cmdline)[/\\]?|system32[/\\]|(?:web|meta)-inf[/\\]"
+    r"|\.(?:htpasswd|htaccess|bash_history|ssh[/\\]|git[/\\](?:config|head)|env$|aws[/\\]"
+    r"|mysql_history|svn[/\\])"
+    r"|(?:^|[/\\])(?:(?:access|error)[._-]?log\b|httpd\.conf|php\d?\.ini|my\.(?:cnf|ini)$)"
+    r"|id_rsa\b|wp-config\.php|global\.asa|web\.config",
+    re.IGNORECASE,
+)
+_WRAPPER = re.compile(
+    r"\b(?:php://(?:filter|input|fd|memory|temp|stdin)|(?:phar|expect|zip|rar|ogg|ssh2"
+    r"|compress\.\w+|netdoc"
+    r"|gopher|dict)://\S|data://?text/)|^(?:file|glob|jar|ldaps?|tftp|sftp):/?/",
+    re.IGNORECASE,
+)
+_SHARE = re.compile(
+    r"^[\"']?\\\\[\w.-]{1,80}\\[\w$.]|^//(?:localhost|127\.0\.0\.1|\d+\.\d+\.\d+\.\d+)/\w",
+    re.IGNORECASE,
+)
+# A file of Windows may have a few spaces in its path.
+_FOLDER = re.compile(r"(?:[a-z]:|\.\.)?[/\\](?:[^\s]*+\s){0,4}+[^\s]*+$", re.IGNORECASE)
+_NUL = re.compile(r"[/\\.\w]\x00\.?\w{0,5}$")
+
+_CLIMBS = _rule("climb", CRITICAL, "two steps up, or more")
+_CLIMBS_ONCE = _rule("step", CRITICAL, "a path with a step up")
+_READS = _rule("system-file", CRITICAL, "a path of the system, and nothing else")
+_NAMES = _rule("sensitive-name", WARNING, "the name of a file that attackers ask for")
+_WRAPS = _rule("wrapper", CRITICAL, "an address that reads files or runs programs")
+_SHARES = _rule("share", CRITICAL, "a share of another machine")
+_HIDES = _rule("encoded", CRITICAL, "a dot or slash written as nothing honest writes it")
+_ENDS = _rule("nul", CRITICAL, "a path cut off by a NUL")
+
+
+def find_path(text: str) -> Iterator[Hit]:
+    """Find path traversal in one view of a text, in time linear in its length."""
+    if " " in text and text.isascii() and not mentions(text, ("/", "\\", "0x2", "\x00", "%")):
+        return
+    plain = _DISGUISE.sub(_reveal, text)
+    table = [
+        (_CLIMBS, _CLIMB),
+        (_HIDES, _ENCODED),
+        (_WRAPS, _WRAPPER),
+        (_SHARES, _SHARE),
+        (_NAMES, _SECRET),
+    ]
+    bare = plain.strip(" \t\r\n\x00")
+    # Few words, no sentence: programs and folders of Windows have a space or two in their names.
+    if not any(blank in bare for blank in " \n\t") or _FOLDER.match(bare):
+        table += [(_CLIMBS_ONCE, _ONE_STEP), (_READS, _SYSTEM), (_ENDS, _NUL), (_READS, _SECRET)]
+    # The disguised text is as long as its plain reading or longer: a span may end a little early.
+    for rule, pattern in table:
+        if match := pattern.search(plain):
+            yield Hit(rule, *match.span())
+
+
+def _reveal(match: re.Match[str]) -> str:
+    found = match.group()
+    if found in _PLAIN:
+        return _PLAIN[found]
+    if found[0] in "0\\":
+        return chr(int(found[-2:], 16))
+    last = ord(found[-1])
+    return chr((ord(found[0]) & 1) << 6 | last & 0x3F) if last > 0x7F else found[-1]
