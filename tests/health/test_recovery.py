@@ -184,6 +184,31 @@ async def test_nothing_is_done_on_the_strength_of_old_news(
     assert pool.mended == []
 
 
+async def test_a_look_that_began_before_the_action_ended_does_not_verify_it(
+    monitor: HealthMonitor, manual_clock: ManualClock
+) -> None:
+    well, heard = False, listen(monitor)
+
+    @monitor.check("pool", every=60, timeout=10, owned=True)
+    async def pool() -> bool:
+        seen = well
+        await manual_clock.sleep(3)
+        return seen
+
+    @monitor.recover("pool")
+    async def mend() -> None:
+        nonlocal well
+        await manual_clock.sleep(2)
+        well = True
+
+    async with monitor:
+        await manual_clock.advance(8)  # down at 3, asked again from 4 to 7, mended from 7 to 9
+        asked = asyncio.create_task(monitor.run("pool"))
+        await manual_clock.advance(10)
+        await asked
+    assert steps(heard) == ["RecoveryStarted", "RecoverySucceeded"]
+
+
 async def test_a_consequence_is_not_mended_and_what_is_released_is(
     monitor: HealthMonitor, manual_clock: ManualClock
 ) -> None:
