@@ -201,8 +201,9 @@ class HealthMonitor:
             timeout: seconds after which the action is cancelled and has failed.
             restarts: how often the action may be run within a period.
             pauses: before each run.
-            backend: where the processes of a fleet agree on who does it, and count together; None:
-                each for itself. While it is away nothing is done.
+            backend: where the processes of a fleet agree on who does it, and count together: those
+                that name monitor, check and action alike. None: each for itself. While the backend
+                is away nothing is done.
             dry_run: tell each step, but never run the action.
 
         Raises:

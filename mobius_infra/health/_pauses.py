@@ -8,7 +8,7 @@ from mobius_infra.health._refuse import require_seconds
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """Pauses that double from `first` to `most` seconds, each spread over its upper half.
+    """Pauses that double from `first` to `most` seconds, each spread over their upper half.
 
     Never nothing, so that what is broken is not beaten; never all at once, so that a fleet spreads.
     Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 (equal

@@ -140,6 +140,22 @@ async def test_after_it_came_up_by_other_means_it_may_be_mended_again_but_not_mo
         assert len(pool.mended) == 6
 
 
+async def test_what_was_given_up_and_then_only_lost_sight_of_is_not_mended_again(
+    monitor: HealthMonitor, manual_clock: ManualClock
+) -> None:
+    pool = Pool(manual_clock, mended_by=math.inf)
+    heard = watch(monitor, pool)
+    async with monitor:
+        await manual_clock.advance(1_000)
+        assert len(pool.mended) == 3
+        pool.error, pool.answer = None, Health.UNKNOWN
+        await manual_clock.advance(60)
+        pool.error = OSError()
+        await manual_clock.advance(100)
+    assert [type(each).__name__ for each in heard[-2:]] == ["CheckUnknown", "CheckFailed"]
+    assert len(pool.mended) == 3
+
+
 @pytest.mark.parametrize("how", ["raises", "hangs", "will not end", "says no"])
 async def test_a_recovery_that_fails_or_hangs_stays_within_its_budget(
     how: str, monitor: HealthMonitor, manual_clock: ManualClock
@@ -184,6 +200,31 @@ async def test_nothing_is_done_on_the_strength_of_old_news(
     assert pool.mended == []
 
 
+async def test_a_look_that_began_before_the_action_ended_does_not_verify_it(
+    monitor: HealthMonitor, manual_clock: ManualClock
+) -> None:
+    well, heard = False, listen(monitor)
+
+    @monitor.check("pool", every=60, timeout=10, owned=True)
+    async def pool() -> bool:
+        seen = well
+        await manual_clock.sleep(3)
+        return seen
+
+    @monitor.recover("pool")
+    async def mend() -> None:
+        nonlocal well
+        await manual_clock.sleep(2)
+        well = True
+
+    async with monitor:
+        await manual_clock.advance(8)  # down at 3, asked again from 4 to 7, mended from 7 to 9
+        asked = asyncio.create_task(monitor.run("pool"))
+        await manual_clock.advance(10)
+        await asked
+    assert steps(heard) == ["RecoveryStarted", "RecoverySucceeded"]
+
+
 async def test_a_consequence_is_not_mended_and_what_is_released_is(
     monitor: HealthMonitor, manual_clock: ManualClock
 ) -> None:
@@ -198,6 +239,21 @@ async def test_a_consequence_is_not_mended_and_what_is_released_is(
         root.error = None
         await manual_clock.advance(15)
         assert len(pool.mended) == 1
+
+
+async def test_what_turns_out_to_be_a_consequence_before_it_is_its_turn_is_left_alone(
+    monitor: HealthMonitor, manual_clock: ManualClock
+) -> None:
+    root, pool = Dependency(manual_clock), Pool(manual_clock)
+    monitor.check("network", every=1, jitter=0)(root.check)
+    monitor.check("pool", every=10, jitter=0, owned=True, depends_on=["network"])(pool.check)
+    monitor.recover("pool", pauses=Pauses(5, 5))(pool.mend)
+    async with monitor:
+        await manual_clock.advance(2)
+        assert report_of(monitor, "pool").consequence_of == ()
+        root.error = OSError()
+        await manual_clock.advance(60)
+        assert pool.mended == []
 
 
 async def test_a_dry_run_tells_every_step_and_does_nothing(
@@ -389,7 +445,7 @@ def test_pauses_grow_are_bounded_and_never_nothing(
 ) -> None:
     pauses = Pauses(first, first * times)
     pause = pauses.before(attempt, draw)
-    assert first / 2 <= pause <= first * times  # rounded, it may be the half itself
+    assert first / 2 <= pause <= first * times
     assert pauses.before(attempt + 1, draw) >= pause
 
 
