@@ -8,7 +8,6 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import NamedTuple
 
 from mobius_infra.core import Component, Event, Events, Sample, require, samples
@@ -86,13 +85,13 @@ class _Watch:
     read: bool = False
     gone: bool = False
 
-    def advance(self, key: SeriesKey, value: float, *, alone: bool) -> float:
+    def advance(self, key: SeriesKey, value: float, begun: int | None) -> float:
         """Return a counter's value without its steps backwards, and remember it.
 
         Args:
             key: which.
             value: as the component gives it now.
-            alone: whether this look is known to be later than the last.
+            begun: the number of this look; None if another was under way when it began.
 
         Raises:
             ConfigurationError: for what no counter can be.
@@ -100,7 +99,9 @@ class _Watch:
         require(0 <= value < math.inf, f"the counter {key[0]}", value, "a number from 0 on")
         seen = self.seen.get(key, 0.0)
         if value < seen:
-            if alone:
+            # Where two looks overlap, what was read first may get here last. It looks as if the
+            # component had started over, and is not taken for that.
+            if begun == self.begun:
                 self.base[key] = self.base.get(key, 0.0) + seen
             else:
                 value = seen
@@ -182,7 +183,6 @@ class Watched:
             carried = self._carried.get(watch.source, {}).copy()
             for key, value in watch.seen.items():
                 carried[key] = carried.get(key, 0.0) + watch.base.get(key, 0.0) + value
-            # Whole together: who scrapes meanwhile adds either what the component says or this.
             self._carried[watch.source] = carried
             watch.gone = True
             self._watches.remove(watch)
@@ -212,6 +212,7 @@ class Watched:
         for watch in list(self._watches):
             component = watch.get()
             if component is None:
+                self._leave(watch)
                 continue
             try:
                 found.append((watch, self._numbers(watch, component)))
@@ -221,10 +222,13 @@ class Watched:
                 broken.add(watch.source)
                 self._failed(" ".join(watch.source), error)
             yield None
+        # Of one moment: what each is said to have counted is either its own or what it left behind.
+        with self._leaving:
+            counted = [pair for pair in found if not pair[0].gone and pair[0].source not in broken]
+            carried = {watch.source: self._carried.get(watch.source, {}) for watch, _ in counted}
         table: dict[str, _Rows] = {}
-        for watch, numbers in found:
-            if not watch.gone and watch.source not in broken:
-                self._merge(watch, numbers, table)
+        for watch, numbers in counted:
+            self._merge(watch, numbers, carried[watch.source], table)
             yield None
         for name, rows in table.items():
             series = [Series(labels, value) for labels, value in rows.values.items()]
@@ -233,30 +237,32 @@ class Watched:
 
     def _numbers(self, watch: _Watch, component: Component) -> "list[_Number]":
         """Read one component; all of it, or it raises."""
-        begun = watch.begun = watch.begun + 1
-        alone = not watch.reading
+        begun: int | None = None if watch.reading else watch.begun + 1
+        watch.begun += 1
         watch.reading += 1
         try:
-            found = list(samples(component.stats()))
+            numbers = self._read(watch, component)
+            for key, number in numbers.items():
+                if number.kind == "counter":
+                    total = watch.advance(key, number.value, begun)
+                    numbers[key] = number._replace(value=total)
         finally:
             watch.reading -= 1
-        # Where two scrapes overlap, what was read first may get here last. It looks as if the
-        # component had started over, and is not taken for that.
-        alone = alone and watch.begun == begun
         watch.read = True
-        numbers: dict[SeriesKey, _Number] = {}
-        for number in chain.from_iterable(self._of(watch, sample) for sample in found):
-            key = number.family, number.labels
-            same = numbers.get(key)
-            if same is None or number.kind == "gauge":
-                numbers[key] = number
-            else:  # two texts that became one
-                numbers[key] = number._replace(value=same.value + number.value)
-        for key, number in numbers.items():
-            if number.kind == "counter":
-                total = watch.advance(key, number.value, alone=alone)
-                numbers[key] = number._replace(value=total)
         return list(numbers.values())
+
+    def _read(self, watch: _Watch, component: Component) -> "dict[SeriesKey, _Number]":
+        """Return what a component says, each series once."""
+        numbers: dict[SeriesKey, _Number] = {}
+        for sample in samples(component.stats()):
+            for number in self._of(watch, sample):
+                key = number.family, number.labels
+                same = numbers.get(key)
+                if same is None or number.kind == "gauge":
+                    numbers[key] = number
+                else:  # two texts that became one
+                    numbers[key] = number._replace(value=same.value + number.value)
+        return numbers
 
     def _of(self, watch: _Watch, sample: Sample) -> "Iterator[_Number]":
         """Give the numbers that a sample stands for."""
@@ -288,8 +294,13 @@ class Watched:
             known.append(now)
         return list(known)
 
-    def _merge(self, watch: _Watch, numbers: "list[_Number]", table: dict[str, _Rows]) -> None:
-        carried = self._carried.get(watch.source, {})
+    def _merge(
+        self,
+        watch: _Watch,
+        numbers: "list[_Number]",
+        carried: dict[SeriesKey, float],
+        table: dict[str, _Rows],
+    ) -> None:
         for number in numbers:
             rows = table.setdefault(number.family, _Rows(number.kind, clean(number.doc)))
             if rows.kind != number.kind:

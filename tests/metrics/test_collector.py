@@ -120,6 +120,19 @@ def test_events_that_several_components_push_from_one_place_are_counted_once() -
     assert len(events) == 0
 
 
+def test_who_is_watched_again_is_heard_again() -> None:
+    collector, pump = MetricsCollector(), Pump()
+    gc.disable()  # it would remove what is left of the first time
+    try:
+        for _ in range(3):
+            collector.watch(pump)
+            pump.events.emit(Event(source="p", at=0.0))
+            collector.unwatch(pump)
+    finally:
+        gc.enable()
+    assert read(collector)["mobius_events_total", "event=Event", "source=p"] == 3
+
+
 class TestCountersNeverRunBackwards:
     def test_when_a_component_is_rebuilt(self) -> None:
         collector, old = MetricsCollector(), Pump()
@@ -175,6 +188,23 @@ class TestCountersNeverRunBackwards:
         assert PUMPED not in read(collector)
         one.error = None
         assert read(collector)[PUMPED] == 8
+
+    @pytest.mark.parametrize("dies", [True, False])
+    def test_when_one_goes_in_the_middle_of_a_scrape(self, dies: bool) -> None:
+        collector, first, old, new = MetricsCollector(), Pump("first"), Pump(), Pump()
+        old.pumped, new.pumped = 5, 1
+        collector.watch(first, old, new)
+        assert read(collector)[PUMPED] == 6
+        scrape = collector._watched.families()
+        next(scrape)  # the first has been read
+        if dies:
+            del old
+        else:
+            next(scrape)  # and the old one too
+            collector.unwatch(old)
+        found = [family for family in scrape if family and family.name == "mobius_pump_pumped"]
+        (family,) = found
+        assert {dict(each.labels)["name"]: each.value for each in family.series}["p"] == 6
 
     async def test_when_scrapes_overlap(self, manual_clock: ManualClock) -> None:
         """What an older scrape read is not taken for a component that started over."""

@@ -218,6 +218,7 @@ def test_collect_gives_each_family_once_and_consistent() -> None:
     assert len(set(names)) == len(names)
     by_name = {family.name: family for family in families}
     assert len(by_name["orders"].series) == 450
+    assert len(by_name["mobius_pump_by_valve"].series) == 450
     histogram, summary = by_name["seconds"].series[0].value, by_name["sizes"].series[0].value
     assert isinstance(histogram, Buckets)
     assert len(histogram.counts) == len(histogram.bounds)

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 
 from mobius_infra.core import ConfigurationError
 from mobius_infra.metrics import Buckets, MetricsCollector, Quantiles, _instruments
-from mobius_infra.metrics._family import as_float
 from mobius_infra.metrics._instruments import _PENDING
 from tests.metrics.reading import OPEN_METRICS, families, read
 
-BAD_STEPS = [-1, -0.001, math.nan, math.inf, -math.inf, 10**400, True, "1", None, 1j, object()]
+BAD_STEPS = [-1, -0.001, math.nan, math.inf, -math.inf, 10**400, True, "1", None, 1j, []]
 
 
 @pytest.fixture
@@ -65,9 +64,9 @@ def test_a_gauge_goes_up_and_down_and_is_set(metrics: MetricsCollector) -> None:
         for change in (depth.set, depth.inc, depth.dec):
             with pytest.raises(ConfigurationError, match="of depth is"):
                 change(bad)  # type: ignore[arg-type]
-    for value in (math.nan, math.inf, -math.inf, 10**400, -(10**400)):
+    for value, text in ((math.nan, "nan"), (10**400, "inf"), (-(10**400), "-inf"), (2**63, "9.2")):
         depth.set(value)
-        assert repr(read(metrics, OPEN_METRICS)["depth",]) == repr(as_float(value))
+        assert repr(read(metrics, OPEN_METRICS)["depth",]).startswith(text)
 
 
 def test_a_gauge_may_ask_for_its_value(metrics: MetricsCollector) -> None:

@@ -265,7 +265,9 @@ async def test_methods_of_every_kind_are_timed(metrics: MetricsCollector) -> Non
     assert_type(await shop.place(1), int)
     assert (await Shop.static(2), Shop.class_(3), await shop(4)) == (2, 3, 4)
     assert Shop.outside(5) == "Shop5"
-    assert await metrics.timed(shop)(6) == 6  # an object whose __call__ is async
+    timed_object = metrics.timed(shop)
+    assert inspect.iscoroutinefunction(timed_object)  # its __call__ is
+    assert await timed_object(6) == 6
     found = read(metrics)
     for name in ("place", "static", "class_"):
         assert took(found, f"test_methods_of_every_kind_are_timed.Shop.{name}")[0] == 1
