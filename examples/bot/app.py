@@ -15,6 +15,7 @@ from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
 
+from examples.bot.charts import chart
 from examples.bot.delivery import Once, Paced, listen, patiently, poll
 from examples.bot.handlers import make_router, slowly, user_of
 from examples.bot.prices import UnknownCoinError, make_price
@@ -23,8 +24,15 @@ from examples.bot.usage import Usage
 from mobius_infra.breaker import CircuitBreaker, State, bulkhead, resilient, retry, timeout
 from mobius_infra.cache import BackendTier, Cache, MemoryTier
 from mobius_infra.core import Component, open_backend
-from mobius_infra.health import HealthMonitor, backend_check, serve, status_app
-from mobius_infra.metrics import EventLoop, GarbageCollector, Machine, MetricsCollector, Process
+from mobius_infra.health import WHOLE, HealthMonitor, Uptime, backend_check, serve, status_app
+from mobius_infra.metrics import (
+    EventLoop,
+    GarbageCollector,
+    History,
+    Machine,
+    MetricsCollector,
+    Process,
+)
 from mobius_infra.ratelimit import RateLimiter, telegram
 
 
@@ -84,11 +92,22 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         components += usage.components
         metrics = MetricsCollector(name=settings.metrics.name)
         loop, collector = await start(EventLoop()), stack.enter_context(GarbageCollector())
-        metrics.watch(*components, Process(), Machine(), loop, collector)
+        process, machine = Process(), Machine()
+        metrics.watch(*components, process, machine, loop, collector)
+        uptime = Uptime("bot", read=lambda: states_of(monitor), backend=backends[-1])
+        history = chart(
+            History("bot", backend=backends[-1]),
+            features=usage.features, cache=cache, upstream=again, limiter=per_user, loop=loop,
+            process=process,
+        )  # fmt: skip
+        for each in (uptime, history):
+            await start(each)
         page = status_app(
             monitor,
             components=components,
             metrics=metrics.render,
+            uptime=uptime,
+            charts=history,
             title=settings.metrics.title,
         )
         port = await start(serve(page, "127.0.0.1", env.status_port))
@@ -107,6 +126,12 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         stack.push_async_callback(bot.session.close)
         url = f"http://127.0.0.1:{port}/status"
         yield PriceBot(bot, dispatcher, cache, breaker, per_user, once, usage, url)
+
+
+def states_of(monitor: HealthMonitor) -> dict[str, str]:
+    """Return how the whole is, and each of its checks."""
+    report = monitor.report()
+    return {WHOLE: report.state, **{check.name: check.state for check in report.checks}}
 
 
 async def run(settings: Settings, stop: asyncio.Event, ready: Callable[[PriceBot], object]) -> None:

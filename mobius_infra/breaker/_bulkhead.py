@@ -10,7 +10,6 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from mobius_infra.breaker._bulkhead_queue import WaitQueue
 from mobius_infra.breaker._checks import require_count
 from mobius_infra.breaker._keys import KeyTemplate, key_function
-from mobius_infra.breaker._scope import call_later
 from mobius_infra.core import (
     AsyncDecorator,
     Clock,
@@ -18,6 +17,7 @@ from mobius_infra.core import (
     Events,
     Rejected,
     Stats,
+    call_later,
     counter,
     gauge,
 )

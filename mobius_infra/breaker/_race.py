@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from mobius_infra.breaker._ending import must_end
-from mobius_infra.breaker._scope import call_later, present_task, resume
-from mobius_infra.core import Clock
+from mobius_infra.breaker._scope import present_task, resume
+from mobius_infra.core import Clock, call_later
 
 R = TypeVar("R")
 

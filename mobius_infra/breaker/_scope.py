@@ -10,7 +10,7 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
-from mobius_infra.core import Clock, SystemClock
+from mobius_infra.core import Clock, call_later
 
 R = TypeVar("R")
 
@@ -50,24 +50,6 @@ class Scope:
 
 def _nothing() -> None:
     """Stand for the timer that was never armed."""
-
-
-def call_later(clock: Clock, seconds: float, call: Callable[[], None]) -> Callable[[], object]:
-    """Call `call` after `seconds` of `clock`; return a function that prevents it.
-
-    The machine's time is the event loop's own timer. Another clock can only be slept on, which
-    takes a task.
-    """
-    if isinstance(clock, SystemClock):
-        return asyncio.get_running_loop().call_later(seconds, call).cancel
-
-    at = clock.monotonic() + seconds  # not from when the task comes to run
-
-    async def wait() -> None:
-        await clock.sleep(at - clock.monotonic())
-        call()
-
-    return asyncio.ensure_future(wait()).cancel
 
 
 def present_task() -> asyncio.Task[Any]:

@@ -8,10 +8,9 @@ from typing import Any, Generic, Protocol, TypeVar, get_args, get_type_hints
 from mobius_infra.cache._decorator import name_of
 from mobius_infra.cache._engine import Engine
 from mobius_infra.cache._entry import MISSING, Failure, Recipe, Terms, Ttl
-from mobius_infra.cache._flight import own_instance
 from mobius_infra.cache._keys import bounded, encode_key
 from mobius_infra.cache._owed import Invalidation
-from mobius_infra.core import Codec, require_async
+from mobius_infra.core import Codec, own_instance, require_async
 
 K = TypeVar("K")
 K_contra = TypeVar("K_contra", contravariant=True)

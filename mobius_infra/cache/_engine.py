@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from mobius_infra.cache._backplane import Backplane
 from mobius_infra.cache._entry import MISSING, Failure, Life, Recipe
 from mobius_infra.cache._fleet import Turns, release
-from mobius_infra.cache._flight import Flight, Old, own_instance, without_frames
+from mobius_infra.cache._flight import Flight, Old, without_frames
 from mobius_infra.cache._history import History
 from mobius_infra.cache._owed import Invalidation
 from mobius_infra.cache._predict import Prediction, Predictor
 from mobius_infra.cache._record import Found
 from mobius_infra.cache._store import Store
-from mobius_infra.core import Clock, ConfigurationError
+from mobius_infra.core import Clock, ConfigurationError, own_instance
 
 
 class Looked(NamedTuple):

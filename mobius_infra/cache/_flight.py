@@ -7,12 +7,12 @@ object raised in many tasks would gather all their tracebacks.
 """
 
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from mobius_infra.cache._errors import CacheCycleError
+from mobius_infra.core import own_instance
 
 # The load on whose behalf the present task runs, if any: it tells a loader that asks for more
 # from any other caller, so that waiting in a circle is seen before it begins.
@@ -164,20 +164,6 @@ class Flight:
             if path is not None:
                 return [self, *path]
         return None
-
-
-def own_instance(error: BaseException) -> BaseException:
-    """Return a copy of `error` with a traceback of its own; itself, if it can't be copied."""
-    try:
-        copied = copy.copy(error)
-    except Exception:  # noqa: BLE001 - whatever a foreign exception's copying may raise
-        return error
-    if type(copied) is not type(error):
-        return error
-    copied.__traceback__ = None
-    copied.__cause__ = error.__cause__
-    copied.__suppress_context__ = error.__suppress_context__
-    return copied
 
 
 def without_frames(error: BaseException) -> BaseException:

@@ -8,11 +8,26 @@ from mobius_infra.core._backend import (
     Message,
     Subscription,
 )
-from mobius_infra.core._cgroup import Cgroup
-from mobius_infra.core._clock import Clock, SystemClock
-from mobius_infra.core._codec import Codec
-from mobius_infra.core._config import Config, require
-from mobius_infra.core._decorate import AsyncDecorator, decorate, require_async
+from mobius_infra.core._cgroup import (
+    Cgroup,
+)
+from mobius_infra.core._clock import (
+    Clock,
+    SystemClock,
+    call_later,
+)
+from mobius_infra.core._codec import (
+    Codec,
+)
+from mobius_infra.core._config import (
+    Config,
+    require,
+)
+from mobius_infra.core._decorate import (
+    AsyncDecorator,
+    decorate,
+    require_async,
+)
 from mobius_infra.core._errors import (
     BackendError,
     BackendTimeoutError,
@@ -22,15 +37,43 @@ from mobius_infra.core._errors import (
     MissingExtraError,
     MobiusError,
     Rejected,
+    own_instance,
 )
-from mobius_infra.core._events import Event, Events, Listener
-from mobius_infra.core._extras import import_extra
-from mobius_infra.core._keys import compile_key
-from mobius_infra.core._lease import Lease
-from mobius_infra.core._script import Outcome, Scalar, Script, State
-from mobius_infra.core._source import signature_source
-from mobius_infra.core._stats import Component, Sample, Stats, counter, gauge, samples, state
-from mobius_infra.core.backends import open_backend
+from mobius_infra.core._events import (
+    Event,
+    Events,
+    Listener,
+)
+from mobius_infra.core._extras import (
+    import_extra,
+)
+from mobius_infra.core._keys import (
+    compile_key,
+)
+from mobius_infra.core._lease import (
+    Lease,
+)
+from mobius_infra.core._script import (
+    Outcome,
+    Scalar,
+    Script,
+    State,
+)
+from mobius_infra.core._source import (
+    signature_source,
+)
+from mobius_infra.core._stats import (
+    Component,
+    Sample,
+    Stats,
+    counter,
+    gauge,
+    samples,
+    state,
+)
+from mobius_infra.core.backends import (
+    open_backend,
+)
 
 __all__ = [
     "AsyncDecorator",
@@ -64,12 +107,14 @@ __all__ = [
     "Stats",
     "Subscription",
     "SystemClock",
+    "call_later",
     "compile_key",
     "counter",
     "decorate",
     "gauge",
     "import_extra",
     "open_backend",
+    "own_instance",
     "require",
     "require_async",
     "samples",

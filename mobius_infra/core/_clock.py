@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -40,3 +41,21 @@ class SystemClock:
 
     def __repr__(self) -> str:
         return "SystemClock()"
+
+
+def call_later(clock: Clock, seconds: float, call: Callable[[], None]) -> Callable[[], object]:
+    """Call `call` after `seconds` of `clock`; return a function that prevents it.
+
+    The machine's time is the event loop's own timer. Another clock can only be slept on, which
+    takes a task.
+    """
+    if isinstance(clock, SystemClock):
+        return asyncio.get_running_loop().call_later(seconds, call).cancel
+
+    at = clock.monotonic() + seconds  # not from when the task comes to run
+
+    async def wait() -> None:
+        await clock.sleep(at - clock.monotonic())
+        call()
+
+    return asyncio.ensure_future(wait()).cancel

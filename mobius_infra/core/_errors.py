@@ -3,6 +3,7 @@
 The fields are attributes for programs; the message is for people.
 """
 
+import copy
 from typing import Any, Self
 
 
@@ -122,3 +123,20 @@ class Rejected(MobiusError):  # noqa: N818 - the field's word: a rejection is an
         super().__init__(message)
         self.name = name
         self.retry_after = retry_after
+
+
+def own_instance(error: BaseException) -> BaseException:
+    """Return a copy of `error` with a traceback of its own; itself, if it can't be copied.
+
+    For one error that is raised in many tasks: one object would gather all their tracebacks.
+    """
+    try:
+        copied = copy.copy(error)
+    except Exception:  # noqa: BLE001 - whatever a foreign exception's copying may raise
+        return error
+    if type(copied) is not type(error):
+        return error
+    copied.__traceback__ = None
+    copied.__cause__ = error.__cause__
+    copied.__suppress_context__ = error.__suppress_context__
+    return copied

@@ -3,6 +3,9 @@
 from mobius_infra.health._app import (
     status_app,
 )
+from mobius_infra.health._budget import (
+    Restarts,
+)
 from mobius_infra.health._check_events import (
     CheckChanged,
     CheckDegraded,
@@ -15,8 +18,18 @@ from mobius_infra.health._check_events import (
     CheckStuck,
     CheckUnknown,
 )
-from mobius_infra.health._checks import (
+from mobius_infra.health._checks_inside import (
+    cache_check,
+    component_check,
+    disk_check,
+    loop_check,
+    memory_check,
+)
+from mobius_infra.health._checks_outside import (
     backend_check,
+    http_check,
+    tcp_check,
+    telegram_check,
 )
 from mobius_infra.health._flapping import (
     Flapping,
@@ -25,10 +38,26 @@ from mobius_infra.health._ledger import (
     Availability,
     ErrorBudget,
 )
-from mobius_infra.health._monitor import HealthMonitor
+from mobius_infra.health._monitor import (
+    HealthMonitor,
+)
+from mobius_infra.health._outcome import (
+    UnhealthyError,
+)
 from mobius_infra.health._passive import (
     Traffic,
     traffic_of,
+)
+from mobius_infra.health._pauses import (
+    Pauses,
+)
+from mobius_infra.health._recovery_events import (
+    RecoveryEscalated,
+    RecoveryEvent,
+    RecoveryFailed,
+    RecoveryHeld,
+    RecoveryStarted,
+    RecoverySucceeded,
 )
 from mobius_infra.health._reports import (
     CheckReport,
@@ -42,6 +71,14 @@ from mobius_infra.health._states import (
     Evidence,
     Health,
     Kind,
+)
+from mobius_infra.health._supervisor import (
+    RestartsExhaustedError,
+    Supervisor,
+    SupervisorStats,
+    TaskCrashed,
+    TaskEvent,
+    TaskStuck,
 )
 from mobius_infra.health._uptime import (
     WHOLE,
@@ -73,13 +110,36 @@ __all__ = [
     "Health",
     "HealthMonitor",
     "Kind",
+    "Pauses",
+    "RecoveryEscalated",
+    "RecoveryEvent",
+    "RecoveryFailed",
+    "RecoveryHeld",
+    "RecoveryStarted",
+    "RecoverySucceeded",
     "Report",
+    "Restarts",
+    "RestartsExhaustedError",
+    "Supervisor",
+    "SupervisorStats",
+    "TaskCrashed",
+    "TaskEvent",
+    "TaskStuck",
     "Traffic",
+    "UnhealthyError",
     "Uptime",
     "UptimeNotSaved",
     "UptimeStats",
     "backend_check",
+    "cache_check",
+    "component_check",
+    "disk_check",
+    "http_check",
+    "loop_check",
+    "memory_check",
     "serve",
     "status_app",
+    "tcp_check",
+    "telegram_check",
     "traffic_of",
 ]

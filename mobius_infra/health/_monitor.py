@@ -1,20 +1,32 @@
 """The monitor: runs checks in the background and remembers what they said."""
 
+import asyncio
 import random
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from mobius_infra.core import Clock, ConfigurationError, Event, Events, SystemClock, require
+from mobius_infra.core import (
+    Backend,
+    Clock,
+    ConfigurationError,
+    Event,
+    Events,
+    SystemClock,
+    require,
+)
 from mobius_infra.health._board import Board
+from mobius_infra.health._budget import Budget, Restarts
 from mobius_infra.health._flapping import Flapping
 from mobius_infra.health._graph import Edges
 from mobius_infra.health._hysteresis import Belief
 from mobius_infra.health._monitor_stats import MonitorStats, stats_of
 from mobius_infra.health._node import Node, Settings
 from mobius_infra.health._passive import Listener, Traffic
+from mobius_infra.health._pauses import Pauses
 from mobius_infra.health._probe import Check, Probe, require_check
-from mobius_infra.health._refuse import require_count
+from mobius_infra.health._recovery import Action, Recovery
+from mobius_infra.health._refuse import require_count, require_seconds
 from mobius_infra.health._reports import CheckReport, Report
 from mobius_infra.health._rounds import Rounds
 from mobius_infra.health._states import Kind
@@ -23,6 +35,8 @@ from mobius_infra.health._threads import Threads
 C = TypeVar("C", bound=Check)
 
 _FLAPPING = Flapping()
+_RESTARTS = Restarts(intensity=3, period=600.0)
+_PAUSES = Pauses()
 
 
 class HealthMonitor:
@@ -73,6 +87,7 @@ class HealthMonitor:
         self._draw = draw
         self._threads = Threads(hanging_threads)
         self._board = Board(name)
+        self._recoveries: dict[str, Recovery] = {}
         self._rounds = Rounds(self._board, self._clock, draw, self._emit)
 
     def check(
@@ -164,6 +179,72 @@ class HealthMonitor:
         settings = Settings(name=self._free(name), critical=critical, edges=edges)
         self._add(Node(settings, self._clock.monotonic()))
 
+    def recover(
+        self,
+        check: str,
+        *,
+        timeout: float = 30.0,
+        restarts: Restarts = _RESTARTS,
+        pauses: Pauses = _PAUSES,
+        backend: Backend | None = None,
+        dry_run: bool = False,
+    ) -> Callable[[C], C]:
+        """Register the decorated function as what is done when a check is down by itself.
+
+        While the monitor runs: pause, ask the check again, run the action, ask the check again; and
+        so on until it passes. When an action has used up its restarts, the next one declared for
+        the check is tried; after the last it is given up until the check comes up by other means.
+        Nothing is done about trouble that is a consequence of another's.
+
+        Args:
+            check: name of a check declared with `owned=True`.
+            timeout: seconds after which the action is cancelled and has failed.
+            restarts: how often the action may be run within a period.
+            pauses: before each run.
+            backend: where the processes of a fleet agree on who does it, and count together; None:
+                each for itself. While it is away nothing is done.
+            dry_run: tell each step, but never run the action.
+
+        Raises:
+            ConfigurationError: for a value out of range, a check that does not exist or is not the
+                process's own, or a function that can't be run.
+        """
+        require_seconds("timeout", timeout)
+        node = self._node("check", check)
+        wanted = "of a check declared with owned=True: what is not one's own is not one's to mend"
+        require(node.settings.owned and node.probe is not None, "check", check, wanted)
+
+        def register(action: C) -> C:
+            name = getattr(action, "__name__", type(action).__name__)
+            require_check(action, name)
+            probe = Probe(
+                name, action, timeout=timeout, slow=None, clock=self._clock, threads=self._threads
+            )
+            budget = Budget(restarts)
+            does = Action(
+                name=name, probe=probe, timeout=timeout, budget=budget, pauses=pauses,
+                dry_run=dry_run, backend=backend,
+            )  # fmt: skip
+            self._recovery(node).add(does)
+            return action
+
+        return register
+
+    def _recovery(self, node: Node) -> Recovery:
+        async def look() -> CheckReport:
+            asked_at = self._clock.monotonic()
+            await self._rounds.ask([node])
+            if node.began < asked_at:  # it was under way: what it saw was before
+                await self._rounds.ask([node])
+            return node.report()
+
+        if node.name not in self._recoveries:
+            self._recoveries[node.name] = Recovery(
+                source=self.name, check=node.name, look=look, clock=self._clock,
+                draw=self._draw, emit=self._emit,
+            )  # fmt: skip
+        return self._recoveries[node.name]
+
     def report(self) -> Report:
         """Return what the checks said when they last ran. Runs nothing, waits for nothing."""
         if self._board.stale(self._clock.monotonic()):
@@ -186,10 +267,7 @@ class HealthMonitor:
         Raises:
             ConfigurationError: if there is no such check.
         """
-        node = self._board.nodes.get(name)
-        if node is None:
-            known = ", ".join(sorted(self._board.nodes)) or "declared first"
-            raise ConfigurationError("name", name, known)
+        node = self._node("name", name)
         await self._rounds.ask([node])
         self._expire([node])
         return node.report()
@@ -201,6 +279,18 @@ class HealthMonitor:
     def _emit(self, events: Iterable[Event]) -> None:
         for event in events:
             self.events.emit(event)
+            recovery = self._recoveries.get(getattr(event, "check", ""))
+            if recovery is not None:
+                recovery.hear(event)
+                if self._rounds.running:
+                    recovery.consider(self._board.nodes[recovery.check].report())
+
+    def _node(self, field: str, name: str) -> Node:
+        node = self._board.nodes.get(name)
+        if node is None:
+            known = ", ".join(sorted(self._board.nodes)) or "declared first"
+            raise ConfigurationError(field, name, known)
+        return node
 
     def _free(self, name: str) -> str:
         require(bool(name) and name not in self._board.nodes, "name", name, "a name not yet taken")
@@ -231,6 +321,8 @@ class HealthMonitor:
             wanted = "the name of a check or component"
             raise ConfigurationError(f"what {name!r} depends on", missing, wanted)
         self._rounds.start_all()
+        for name, recovery in self._recoveries.items():
+            recovery.consider(self._board.nodes[name].report())
         return self
 
     async def __aexit__(
@@ -239,7 +331,10 @@ class HealthMonitor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        mending = [task for each in self._recoveries.values() for task in each.cancel()]
         await self._rounds.stop()
+        if mending:
+            await asyncio.wait(mending)
 
     def __repr__(self) -> str:
         return f"HealthMonitor({self.name!r}, {self.report().state.value})"

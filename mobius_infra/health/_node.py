@@ -74,7 +74,7 @@ class Node:
     began: float = float("-inf")  # the last run
     looks: int = 0  # runs that began
     pardoned: int | None = None  # how many had, when what it was blamed on recovered
-    known_at: float | None = None  # when a run last learned something
+    stale_at: float = float("inf")  # when what is known will be too old
     changed: float = field(init=False)  # into the present state
     left_up: float = field(init=False)
     since: float | None = None
@@ -113,13 +113,6 @@ class Node:
             state = Health.UNKNOWN
         return Own(state, self.said)
 
-    @property
-    def stale_at(self) -> float:
-        """When what is known will be too old."""
-        if self.known_at is None or self.retired:
-            return float("inf")
-        return self.known_at + self.settings.lifetime
-
     def record(self, outcome: Outcome, now: float, at: float) -> bool:
         """Count a run that ended; return whether flapping began or ended with it.
 
@@ -129,7 +122,7 @@ class Node:
             at: the same in seconds since the epoch.
         """
         self._report = None
-        self.runs += 1
+        self.runs += outcome.evidence not in (Evidence.STUCK, Evidence.CAPPED)
         self.failures += outcome.said is Health.DOWN
         self.said, self.evidence = outcome.said, outcome.evidence
         self.checked_at, self.took = at, outcome.took
@@ -137,8 +130,9 @@ class Node:
         if outcome.said is Health.UNKNOWN:
             self.blind += 1
         else:
-            self.blind, self.known_at = 0, now
+            self.blind = 0
             self.hysteresis.record(outcome.said)
+            self.stale_at = float("inf") if self.retired else now + self.settings.lifetime
             turned = self.flaps is not None and self.flaps.record(outcome.said)
         if outcome.reason:
             self.reason = outcome.reason
@@ -150,7 +144,7 @@ class Node:
         """Forget what is too old."""
         self._report = None
         self.hysteresis.forget()
-        self.said, self.evidence, self.known_at = Health.UNKNOWN, Evidence.STALE, None
+        self.said, self.evidence, self.stale_at = Health.UNKNOWN, Evidence.STALE, float("inf")
         self.reason = f"no result for {self.settings.lifetime:g} s"
 
     def stand(self, standing: Standing, now: float, at: float) -> None:

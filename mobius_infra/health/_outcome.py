@@ -3,10 +3,15 @@
 import inspect
 from dataclasses import dataclass
 
+from mobius_infra.core import MobiusError
 from mobius_infra.health._states import Degraded, Evidence, Health
 
 LONGEST_REASON = 500
 """Characters of a reason that are kept: some drivers quote the whole statement."""
+
+
+class UnhealthyError(MobiusError):
+    """Raised by a check to say in words why its thing is down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ def describe(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - whatever a check raises is reported, also if it can't be read
         text = "(its text could not be read)"
+    if isinstance(error, UnhealthyError):  # its text was written for this
+        return _short(text)
     return _short(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 

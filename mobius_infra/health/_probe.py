@@ -3,17 +3,14 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from mobius_infra.core import Clock, ConfigurationError, require_async
+from mobius_infra.health._countdown import Countdown
 from mobius_infra.health._outcome import Outcome, read_answer, read_error
 from mobius_infra.health._states import Evidence, Health
 from mobius_infra.health._threads import Threads
 
 Check = Callable[[], Awaitable[object]] | Callable[[], object]
-
-SLICES = 4
-"""Parts that a time-out is waited for in: being late for one tells that the loop stood still."""
 
 TURNS = 3
 """Turns of the loop that a cancelled check is given to end in, before it counts as left behind."""
@@ -78,22 +75,27 @@ class Probe:
             reason = f"not run: {self._threads.hanging} threads hang in other checks"
             return Outcome(Health.UNKNOWN, Evidence.CAPPED, reason)
         started = self._started = self._clock.monotonic()
-        countdown = _Countdown(self._clock, self._timeout)
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def wake(_: object = None) -> None:
+            if not woken.done():
+                woken.set_result(None)
+
         try:
             running = self._start()
         except RuntimeError as error:  # the system gives no more threads
             return Outcome(Health.UNKNOWN, Evidence.CAPPED, str(error))
+        countdown = Countdown(self._clock, self._timeout, wake)
         running.add_done_callback(self._ended)
-        alarm = asyncio.ensure_future(countdown.run())
-        both: tuple[asyncio.Future[Any], ...] = (running, alarm)  # Any: of results that differ
+        running.add_done_callback(wake)
         try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            await woken
             now = self._clock.monotonic()
             outcome = self._judge(running, now - started, countdown.lag(now))
             if not running.done():
                 await self._stop(running)
         finally:
-            alarm.cancel()
+            countdown.stop()
             if not running.done():
                 self._leave(running)
         return outcome
@@ -104,7 +106,8 @@ class Probe:
         return asyncio.ensure_future(_guarded(self._check))
 
     def _judge(self, running: "asyncio.Future[object]", took: float, lag: float) -> Outcome:
-        if took > self._timeout and lag >= self._timeout / 2:
+        late = took > self._timeout or not running.done()
+        if late and lag >= self._timeout / 2:
             reason = f"the event loop stood still for {lag:.3g} s of its {self._timeout:g} s"
             return Outcome(Health.UNKNOWN, Evidence.BLOCKED, reason, took)
         # What the loop took away is not the thing's fault: an answer may have lain there in time.
@@ -130,37 +133,15 @@ class Probe:
 
     def _leave(self, running: "asyncio.Future[object]") -> None:
         self._left = running
-        if self._threaded:
+        if not isinstance(running, asyncio.Task):
             self._threads.abandon(running)
-        else:
+        elif not running.cancelling():
             running.cancel()
 
     def _ended(self, running: "asyncio.Future[object]") -> None:
         self._left = None
         if not running.cancelled():
             running.exception()  # read, or asyncio logs that nobody did
-
-
-class _Countdown:
-    """Waits for a time-out, and measures how long the event loop stood still meanwhile."""
-
-    __slots__ = ("_clock", "_lag", "_mark", "_slice")
-
-    def __init__(self, clock: Clock, timeout: float) -> None:
-        self._clock = clock
-        self._slice = timeout / SLICES
-        self._mark = clock.monotonic()
-        self._lag = 0.0
-
-    async def run(self) -> None:
-        for _ in range(SLICES):
-            await self._clock.sleep(self._slice)
-            now = self._clock.monotonic()
-            self._lag, self._mark = self.lag(now), now
-
-    def lag(self, now: float) -> float:
-        """Return the seconds by which the waits were too long, the present one included."""
-        return self._lag + max(now - self._mark - self._slice, 0.0)
 
 
 # SystemExit in a task ends the event loop, with everything in it: here it is only an answer.

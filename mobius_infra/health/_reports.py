@@ -82,14 +82,17 @@ class Report:
         """Derive the whole from its checks."""
         every = tuple(checks)
         critical = [each for each in every if each.critical]
-        started = all(
-            each.known in WELL if each.kind is Kind.STARTUP else each.known is not Health.UNKNOWN
-            for each in critical
-        )
+        started = all(_has_begun(each) for each in critical)
         fit = all(each.known in WELL and each.state is not Health.DOWN for each in critical)
         dead = any(each.kind is Kind.LIVENESS and each.known is Health.DOWN for each in every)
         ready = started and fit and not draining
         return cls(_whole(critical, every), started, ready, not dead, every)
+
+
+def _has_begun(check: CheckReport) -> bool:
+    if check.kind is Kind.STARTUP:
+        return check.known in WELL
+    return check.checked_at is not None or check.evidence is Evidence.DEPENDENCIES
 
 
 def _whole(critical: list[CheckReport], every: tuple[CheckReport, ...]) -> Health:

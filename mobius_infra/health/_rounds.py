@@ -26,7 +26,7 @@ class Rounds:
         emit: told what changed.
     """
 
-    __slots__ = ("_board", "_clock", "_draw", "_emit", "_flights", "_loops", "running")
+    __slots__ = ("_board", "_clock", "_draw", "_emit", "_flights", "_loops", "_tasks", "running")
 
     def __init__(
         self,
@@ -39,7 +39,8 @@ class Rounds:
         self._clock = clock
         self._draw = draw
         self._emit = emit
-        self._flights: dict[str, asyncio.Task[None]] = {}
+        self._flights: dict[str, asyncio.Future[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self.running = False
 
@@ -58,33 +59,44 @@ class Rounds:
     async def stop(self) -> None:
         """End all, and wait until it has ended."""
         self.running = False
-        tasks = [*self._loops, *self._flights.values()]
+        tasks = [*self._loops, *self._tasks]
         self._loops = []
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        for flight in self._flights.values():  # of tasks that were cancelled before they began
+            flight.set_result(None)
+        self._flights.clear()
 
     async def ask(self, nodes: Iterable[Node], since: float = float("inf")) -> None:
-        """Have nodes looked at, unless they have been since then; join looks that are under way."""
+        """Have nodes looked at, unless they were after then; join looks that are under way."""
         flights = [
             self._flight(each)
             for each in nodes
-            if not each.retired and (each.began < since or each.name in self._flights)
+            if not each.retired and (each.began <= since or each.name in self._flights)
         ]
         if flights:  # waited for, not awaited: the end of another's look is not this task's end
             await asyncio.wait(flights)
 
     def _begin(self, node: Node) -> None:
-        """Begin a look, unless one is under way."""
+        """Begin a look in a task of its own, unless one is under way."""
         if node.name not in self._flights:
-            flight = asyncio.create_task(self._look(node), name=f"health check {node.name}")
-            self._flights[node.name] = flight
-            flight.add_done_callback(lambda _: self._flights.pop(node.name, None))
+            flight = self._flights[node.name] = asyncio.get_running_loop().create_future()
+            task = asyncio.create_task(self._fly(node, flight), name=f"health check {node.name}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def _flight(self, node: Node) -> "asyncio.Task[None]":
+    def _flight(self, node: Node) -> "asyncio.Future[None]":
         self._begin(node)
         return self._flights[node.name]
+
+    async def _fly(self, node: Node, flight: "asyncio.Future[None]") -> None:
+        try:
+            await self._look(node)
+        finally:
+            del self._flights[node.name]
+            flight.set_result(None)
 
     async def _look(self, node: Node) -> None:
         if node.probe is None:
@@ -128,10 +140,19 @@ class Rounds:
                 await clock.sleep(wait)
             if not schedule.woke(clock.monotonic(), self._draw()):
                 continue
-            await asyncio.wait([self._flight(node)])
+            await self._join(node)
             self._emit(self._board.expire([node], clock.monotonic(), clock.time()))
             await self._tell_if_stuck(node)
             schedule.advance(clock.monotonic(), self._draw())
+
+    async def _join(self, node: Node) -> None:
+        """Look in this task, or wait for a look that is under way."""
+        under_way = self._flights.get(node.name)
+        if under_way is not None:
+            await asyncio.wait([under_way])
+            return
+        flight = self._flights[node.name] = asyncio.get_running_loop().create_future()
+        await self._fly(node, flight)
 
     async def _tell_if_stuck(self, node: Node) -> None:
         probe = node.probe

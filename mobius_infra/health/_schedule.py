@@ -45,6 +45,9 @@ class Schedule:
         """Move `due` past `now`: a run that took longer than its interval has skipped some."""
         share = draw if self.first and self.jitter else self.jitter * draw
         self.first = False
+        before = self.due
         self.due += self.every * (1.0 - share)
+        if self.due <= now:  # no time to come early
+            self.due = before + self.every
         if self.due <= now:
             self.due += self.every * ((now - self.due) // self.every + 1)

@@ -61,8 +61,8 @@ class ActiveUsers:
     """
 
     __slots__ = (
-        "_clock", "_longest", "_precision", "_salt", "_seen", "_step", "_steps", "_windows",
-        "events", "name",
+        "__weakref__", "_clock", "_longest", "_precision", "_salt", "_seen", "_step", "_steps",
+        "_windows", "events", "name",
     )  # fmt: skip
 
     def __init__(

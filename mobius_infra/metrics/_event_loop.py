@@ -45,8 +45,8 @@ class EventLoop:
     """
 
     __slots__ = (
-        "_clock", "_due", "_interval", "_keep", "_lag", "_lags", "_recent", "_task", "_tasks",
-        "events", "name",
+        "__weakref__", "_clock", "_due", "_interval", "_keep", "_lag", "_lags", "_recent",
+        "_task", "_tasks", "events", "name",
     )  # fmt: skip
 
     def __init__(

@@ -47,7 +47,7 @@ class FeatureUse:
         ConfigurationError: if there is no name, or `max_features` is not positive.
     """
 
-    __slots__ = ("_clock", "_full", "_max_features", "_uses", "events", "name")
+    __slots__ = ("__weakref__", "_clock", "_full", "_max_features", "_uses", "events", "name")
 
     def __init__(
         self, name: str = "features", *, max_features: int = 100, clock: Clock | None = None

@@ -53,8 +53,8 @@ class Funnel:
     """
 
     __slots__ = (
-        "_at", "_clock", "_forgotten", "_max_users", "_numbers", "_out_of_order", "_reached",
-        "_ways", "_within", "events", "name",
+        "__weakref__", "_at", "_clock", "_forgotten", "_max_users", "_numbers", "_out_of_order",
+        "_reached", "_ways", "_within", "events", "name",
     )  # fmt: skip
 
     def __init__(

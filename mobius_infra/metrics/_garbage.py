@@ -52,7 +52,7 @@ class GarbageCollector:
         ConfigurationError: if `name` is empty.
     """
 
-    __slots__ = ("_began", "_clock", "_numbers", "_pauses", "events", "name")
+    __slots__ = ("__weakref__", "_began", "_clock", "_numbers", "_pauses", "events", "name")
 
     def __init__(self, name: str = "gc", *, clock: Clock | None = None) -> None:
         require(bool(name), "name", name, "a name for its numbers")

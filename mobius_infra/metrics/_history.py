@@ -28,7 +28,7 @@ log = logging.getLogger("mobius_infra")
 RESOLUTIONS = (Resolution(1, 300), Resolution(10, 360), Resolution(60, 1440))
 """Five minutes by seconds, an hour by tens of seconds, a day by minutes: 118 KB a series."""
 
-Read = Callable[[], float]
+Read = Callable[[], float | None]
 _LONGEST_NAME = 100
 """Characters; two of such names and some numbers fit in a backend's key."""
 
@@ -130,6 +130,8 @@ class History:
     def track(self, series: str, read: Read) -> None:
         """Record what `read` returns at each interval, while the history is entered.
 
+        None is for what is not known now: nothing is recorded.
+
         Raises:
             ConfigurationError: if the series is tracked already, or would be one too many.
         """
@@ -138,6 +140,25 @@ class History:
         room = self._cells(series) is not None
         require(room, "series", series, f"among the first {self._max_series}: max_series")
         self._tracked[series] = read
+
+    def track_rate(self, series: str, read: Read) -> None:
+        """Track by how much a counter grows a second. One that begins anew counts from 0.
+
+        The first sample records nothing: a rate needs two. Arguments and errors are those of
+        `track`.
+        """
+        before: tuple[float, float] | None = None
+
+        def rate() -> float | None:
+            nonlocal before
+            value, now, last = read(), self._clock.monotonic(), before
+            before = None if value is None else (value, now)
+            if value is None or last is None or now <= last[1]:
+                return None
+            grown = value - last[0] if value >= last[0] else value
+            return grown / (now - last[1])
+
+        self.track(series, rate)
 
     def record(self, series: str, value: float, at: float | None = None) -> None:
         """Take one value. No number raises: what can't be taken is counted in `stats()`.
@@ -196,6 +217,10 @@ class History:
         fitting = [each for each in held if each.resolution.span >= seconds]
         return list((fitting or held[-1:])[0].between(now - seconds, now))
 
+    def points(self, series: str, seconds: float) -> list[tuple[float, float]]:
+        """Return `read` as pairs of a time and the mean of its step: what a chart is drawn from."""
+        return [(cell.start, cell.mean) for cell in self.read(series, seconds)]
+
     async def load(self) -> None:
         """Add what was saved to what is here. Once: later calls do nothing.
 
@@ -218,7 +243,8 @@ class History:
         """Record all tracked numbers now. One that can't be read does not hinder the others."""
         for series, read in self._tracked.items():
             try:
-                self.record(series, read())
+                if (value := read()) is not None:
+                    self.record(series, value)
             except Exception:  # of whatever it reads; or what it gave is no number at all
                 self._read_failures += 1
                 log.exception("history %r: reading %r failed", self.name, series)

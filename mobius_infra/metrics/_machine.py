@@ -42,7 +42,8 @@ class MachineStats(Stats):
 class Machine:
     """The numbers of the container or machine: processors, memory, disks, network.
 
-        metrics.watch(Machine(disks=["/", "/var/lib/bot"]))
+        machine = Machine(disks=["/", "/var/lib/bot"])
+        metrics.watch(machine)
 
     Where a control group (version 1 or 2, as containers have) limits the process, the limits and
     the use are the group's: a container of half a processor at work is fully used, however idle
@@ -62,7 +63,17 @@ class Machine:
             one path instead of several.
     """
 
-    __slots__ = ("_cgroup", "_disks", "_kept", "_readings", "_share", "_source", "events", "name")
+    __slots__ = (
+        "__weakref__",
+        "_cgroup",
+        "_disks",
+        "_kept",
+        "_readings",
+        "_share",
+        "_source",
+        "events",
+        "name",
+    )
 
     def __init__(
         self,

@@ -33,7 +33,8 @@ class ProcessStats(Stats):
 class Process:
     """The numbers of this process: processor time, memory, files, threads, age.
 
-        metrics.watch(Process())
+        process = Process()
+        metrics.watch(process)
 
     Read when somebody looks, by psutil where the extra `perf` is installed, else by the standard
     library and `/proc`. What can't be read on a system is left out and counted, and never raises.
@@ -49,7 +50,16 @@ class Process:
         ConfigurationError: if `name` is empty or `keep` is not positive and finite.
     """
 
-    __slots__ = ("_cgroup", "_kept", "_readings", "_share", "_source", "events", "name")
+    __slots__ = (
+        "__weakref__",
+        "_cgroup",
+        "_kept",
+        "_readings",
+        "_share",
+        "_source",
+        "events",
+        "name",
+    )
 
     def __init__(
         self,

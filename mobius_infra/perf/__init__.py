@@ -1,3 +1,129 @@
-"""To come: see the changelog for what is there."""
+"""Pools of connections, on one server or on many."""
 
-__all__: list[str] = []
+from mobius_infra.perf._background import (
+    Background,
+    BackgroundStats,
+)
+from mobius_infra.perf._balance_pool import (
+    BalancedPool,
+    BalancedStats,
+    Endpoint,
+    EndpointEjected,
+    EndpointReturned,
+)
+from mobius_infra.perf._batched import (
+    Batched,
+    BatchedStats,
+    batched,
+)
+from mobius_infra.perf._coalesced import (
+    Coalesced,
+    CoalescedStats,
+    coalesced,
+)
+from mobius_infra.perf._debounced import (
+    Debounced,
+    DebouncedStats,
+    debounced,
+)
+from mobius_infra.perf._drain import (
+    WorkFailed,
+)
+from mobius_infra.perf._gather import (
+    gather_bounded,
+)
+from mobius_infra.perf._map import (
+    map_bounded,
+)
+from mobius_infra.perf._outlier import (
+    Outliers,
+)
+from mobius_infra.perf._pool import (
+    Pool,
+)
+from mobius_infra.perf._pool_errors import (
+    PoolClosedError,
+    PoolConnectError,
+    PoolFullError,
+    PoolMisuseError,
+    PoolTimeoutError,
+)
+from mobius_infra.perf._pool_events import (
+    PoolClosed,
+    PoolLeakSuspected,
+    PoolReachable,
+    PoolStats,
+    PoolUnreachable,
+)
+from mobius_infra.perf._pool_settings import (
+    PoolConfig,
+)
+from mobius_infra.perf._threads import (
+    Threads,
+    ThreadsStats,
+    run_in_threads,
+)
+from mobius_infra.perf._uvloop import (
+    install_uvloop,
+    loop_factory,
+    run,
+)
+from mobius_infra.perf._work_errors import (
+    BatchKeyError,
+    WorkCancelledError,
+    WorkClosedError,
+    WorkCycleError,
+    WorkFullError,
+)
+from mobius_infra.perf._workqueue import (
+    WorkQueue,
+    WorkQueueStats,
+)
+
+__all__ = [
+    "Background",
+    "BackgroundStats",
+    "BalancedPool",
+    "BalancedStats",
+    "BatchKeyError",
+    "Batched",
+    "BatchedStats",
+    "Coalesced",
+    "CoalescedStats",
+    "Debounced",
+    "DebouncedStats",
+    "Endpoint",
+    "EndpointEjected",
+    "EndpointReturned",
+    "Outliers",
+    "Pool",
+    "PoolClosed",
+    "PoolClosedError",
+    "PoolConfig",
+    "PoolConnectError",
+    "PoolFullError",
+    "PoolLeakSuspected",
+    "PoolMisuseError",
+    "PoolReachable",
+    "PoolStats",
+    "PoolTimeoutError",
+    "PoolUnreachable",
+    "Threads",
+    "ThreadsStats",
+    "WorkCancelledError",
+    "WorkClosedError",
+    "WorkCycleError",
+    "WorkFailed",
+    "WorkFullError",
+    "WorkQueue",
+    "WorkQueueStats",
+    "batched",
+    "coalesced",
+    "debounced",
+    "gather_bounded",
+    "install_uvloop",
+    "loop_factory",
+    "map_bounded",
+    "run",
+    "run_in_threads",
+]

@@ -341,3 +341,15 @@ def test_a_name_is_taken_once_also_by_two_who_hold_the_decorator(monitor: Health
     first(Dependency().check)
     with pytest.raises(ConfigurationError, match="not yet taken"):
         second(Dependency().check)
+
+
+async def test_leaving_the_monitor_before_a_look_began_leaves_nobody_waiting(
+    monitor: HealthMonitor, manual_clock: ManualClock
+) -> None:
+    monitor.check("db", every=60)(Dependency(manual_clock).check)
+    async with monitor:
+        await manual_clock.advance(1)
+        asked = asyncio.create_task(monitor.run("db"))
+        await asyncio.sleep(0)  # it has asked, and the look is about to begin
+    assert (await asked).state is Health.UP
+    assert (await monitor.run("db")).runs == 2

@@ -1,6 +1,7 @@
 """Active users, ways through a funnel, and features, against models that keep everything."""
 
 import random
+import weakref
 from math import inf, nan
 
 import pytest
@@ -11,9 +12,13 @@ from mobius_infra.core import CodecError, ConfigurationError
 from mobius_infra.core.backends._memory import MemoryBackend
 from mobius_infra.metrics import (
     ActiveUsers,
+    EventLoop,
     FeatureUse,
     Funnel,
+    GarbageCollector,
+    Machine,
     MetricsCollector,
+    Process,
     TooManyFeatures,
 )
 from mobius_infra.testing import ManualClock
@@ -69,6 +74,17 @@ def test_a_clock_that_jumps_and_comes_back_loses_nothing(manual_clock: ManualClo
     users.seen("back")
     assert users.stats().users["week"] == 8
     assert users.count("month") >= 30
+
+
+def test_what_a_wrong_clock_left_in_the_future_makes_room_first(manual_clock: ManualClock) -> None:
+    users, now = ActiveUsers(clock=manual_clock), manual_clock.time()
+    for far in (4e8, 8e8, 12e8):
+        manual_clock.set_time(now + far)
+        users.seen("somebody")
+    for day in range(40):
+        manual_clock.set_time(now + day * DAY)
+        users.seen(day)
+    assert users.stats().users == {"day": 1, "week": 7, "month": 30}
 
 
 def test_memory_is_bounded_however_long_it_runs(manual_clock: ManualClock) -> None:
@@ -229,6 +245,14 @@ def test_features_past_the_bound_share_one_counter_and_are_told_of_once(
     for field, value in (("name", ""), ("max_features", 0)):
         with pytest.raises(ConfigurationError, match=field):
             FeatureUse(**{field: value})  # type: ignore[arg-type]
+
+
+def test_whoever_watches_need_not_keep_them_alive() -> None:
+    for component in (
+        ActiveUsers(), FeatureUse(), Funnel("f", STEPS), Process(), Machine(), EventLoop(),
+        GarbageCollector(),
+    ):  # fmt: skip
+        assert weakref.ref(component)() is component
 
 
 def test_all_of_them_are_exported(manual_clock: ManualClock) -> None:

@@ -166,7 +166,8 @@ async def test_it_reads_what_is_tracked_at_each_interval(manual_clock: ManualClo
     history = History("h", interval=2, clock=manual_clock)
     history.track("hits", lambda: hits)
     history.track("broken", lambda: 1 // 0)
-    history.track("none", lambda: None)  # type: ignore[arg-type, return-value]
+    history.track("text", lambda: "x")  # type: ignore[arg-type, return-value]
+    history.track("not known", lambda: None)
     async with history:
         with pytest.raises(ConfigurationError, match="once at a time"):
             await history.__aenter__()
@@ -480,3 +481,16 @@ def test_a_label_can_not_break_out_of_the_picture() -> None:
 def test_a_size_that_makes_no_sense_is_refused(field: str) -> None:
     with pytest.raises(ConfigurationError, match=field):
         sparkline([], label="x", **{field: 0})
+
+
+async def test_a_rate_is_what_a_counter_grew_by_a_second(manual_clock: ManualClock) -> None:
+    counted: list[float | None] = [10]
+    history = History("h", clock=manual_clock)
+    history.track_rate("orders", lambda: counted[0])
+    async with history:
+        for value in (10, 14, None, 20, 24, 6):  # not known, and then another that begins anew
+            counted[0] = value
+            await manual_clock.advance(1)
+    assert [value for _, value in history.points("orders", 60)] == [0, 4, 4, 6]
+    assert history.stats().refused["not a number"] == 0
+    assert history.points("nothing", 60) == []

@@ -235,7 +235,7 @@ function drawChart(name, chart) {
     tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
     scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
     series: [{}, { stroke: color("--accent"), fill: color("--accent") + "1f", width: 1.6, points: { show: false } }],
-    axes: [{ ...axis, space: 60, size: 26, values: (_, all) => all.map((at) => clock(at).slice(0, 5)) }, { ...axis, size: 50, space: 30, values: (_, all) => all.map(said) }],
+    axes: [{ ...axis, space: 60, size: 26, values: (plot, all) => all.map((at) => clock(at).slice(0, plot.scales.x.max - plot.scales.x.min < 600 ? 8 : 5)) }, { ...axis, size: 50, space: 30, values: (_, all) => all.map(said) }],
   }, data, chart.place);
 }
 

@@ -1,0 +1,58 @@
+"""Timers on any clock, and work that is bounded by one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from mobius_infra.core import Clock, SystemClock
+
+R = TypeVar("R")
+
+
+def call_later(clock: Clock, seconds: float, call: Callable[[], None]) -> Callable[[], object]:
+    """Call `call` after `seconds` of `clock`; return a function that prevents it.
+
+    The machine's time is the event loop's own timer. Another clock can only be slept on, which
+    takes a task.
+    """
+    if isinstance(clock, SystemClock):
+        return asyncio.get_running_loop().call_later(seconds, call).cancel
+
+    at = clock.monotonic() + seconds  # not from when the task comes to run
+
+    async def wait() -> None:
+        await clock.sleep(at - clock.monotonic())
+        call()
+
+    return asyncio.ensure_future(wait()).cancel
+
+
+async def within(clock: Clock, seconds: float, work: Callable[[], Awaitable[R]]) -> R:
+    """Do `work` in this task, and cancel it after `seconds`.
+
+    For tasks of our own. A cancellation from elsewhere passes, also when it comes together with
+    the time-out.
+
+    Raises:
+        TimeoutError: if it took longer.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - for the type checker: a coroutine of ours is in a task
+    expired = False
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        task.cancel()
+
+    cancel_timer = call_later(clock, seconds, expire)
+    try:
+        return await work()
+    except asyncio.CancelledError:
+        if expired and task.cancelling() == 1:
+            raise TimeoutError(f"it took longer than {seconds:g} s") from None
+        raise
+    finally:
+        cancel_timer()
+        if expired:
+            task.uncancel()

@@ -1,0 +1,22 @@
+"""The one module that imports cryptography and argon2 for keys and ciphers."""
+
+from argon2.low_level import Type, hash_secret_raw
+from cryptography.exceptions import InvalidTag
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+__all__ = ["AESGCM", "Fernet", "InvalidTag", "InvalidToken", "argon2id", "hkdf"]
+
+
+def hkdf(key: bytes, purpose: bytes, length: int = 32) -> bytes:
+    """Derive a key for one purpose from a key (RFC 5869). Not from a password."""
+    return HKDF(SHA256(), length, salt=None, info=purpose).derive(key)
+
+
+def argon2id(passphrase: bytes, salt: bytes) -> bytes:
+    """Derive 32 bytes from a passphrase (RFC 9106, its second recommended option)."""
+    return hash_secret_raw(
+        passphrase, salt, time_cost=3, memory_cost=65_536, parallelism=4, hash_len=32, type=Type.ID
+    )
