@@ -15,7 +15,8 @@ from mobius_infra.core import CodecError
 from mobius_infra.metrics import from_json, json_schema, to_json
 from mobius_infra.metrics._family import Family, Series
 from mobius_infra.metrics._json import read_family, write_family
-from tests.metrics.families import EVERY_KIND, counter, families, gauge, summary
+from tests.metrics.any_family import families
+from tests.metrics.families import EVERY_KIND, counter, gauge, summary
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "metrics-v1.schema.json"
 TWO = pytest.approx(2, rel=0.01)

@@ -17,21 +17,12 @@ from hypothesis import strategies as st
 
 from mobius_infra.core import ConfigurationError, Event
 from mobius_infra.metrics import ExportFailed, JsonLines, JsonLinesStats, from_json, to_json
-from mobius_infra.metrics._family import Family
 from mobius_infra.metrics._rotating import RotatingFile
 from mobius_infra.testing import ManualClock
 from tests.metrics.families import counter
-from tests.metrics.worker import Numbers
+from tests.metrics.worker import Count
 
 ROOT = Path(__file__).parents[2]
-
-
-class Count(Numbers):
-    """One counter, whose value is how often it was collected."""
-
-    async def collect_async(self) -> list[Family]:
-        self.added += 1
-        return [counter(self.added)]
 
 
 SIZE = len(to_json([counter(1)], at=1_700_000_000.0)) + 1
@@ -131,7 +122,7 @@ def test_a_process_killed_in_mid_line_spoils_no_other(path: Path) -> None:
     program = (
         "import asyncio, sys\n"
         "from mobius_infra.metrics import JsonLines\n"
-        "from tests.metrics.test_lines import Count\n"
+        "from tests.metrics.worker import Count\n"
         "async def main():\n"
         "    out = JsonLines(sys.argv[1], Count(), max_bytes=5_000, backups=3)\n"
         "    while True:\n"

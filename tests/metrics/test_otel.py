@@ -34,7 +34,8 @@ from mobius_infra.metrics import ExportFailed, MetricsCollector, OpenTelemetryEx
 from mobius_infra.metrics._family import Buckets, Exemplar, Family, Series
 from mobius_infra.metrics._otel import to_sdk
 from mobius_infra.testing import ManualClock
-from tests.metrics.families import EVERY_KIND, counter, families, gauge, histogram, summary
+from tests.metrics.any_family import families
+from tests.metrics.families import EVERY_KIND, counter, gauge, histogram, summary
 from tests.metrics.worker import Numbers
 
 

@@ -29,6 +29,14 @@ class Numbers:
         ]
 
 
+class Count(Numbers):
+    """One counter, whose value is how often it was collected."""
+
+    async def collect_async(self) -> list[Family]:
+        self.added += 1
+        return [counter(self.added)]
+
+
 def die_in_mid_write(path: Path, data: bytes) -> int:
     """Write half of it and be killed."""
     with path.open("wb", buffering=0) as file:
