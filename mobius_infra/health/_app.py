@@ -9,6 +9,8 @@ from inspect import isawaitable
 from typing import Any
 
 from mobius_infra.core import Clock, Component, ConfigurationError, SystemClock, require
+from mobius_infra.health._alert_manager import AlertManager
+from mobius_infra.health._alert_page import AlertPage
 from mobius_infra.health._document import Alerting, Charts, Document, Monitored, health_json
 from mobius_infra.health._feed import Feed, dump
 from mobius_infra.health._page import load_page
@@ -215,7 +217,7 @@ def status_app(
     components: Iterable[Component] = (),
     metrics: Metrics | None = None,
     uptime: Uptime | None = None,
-    alerts: Alerting | None = None,
+    alerts: AlertManager | Alerting | None = None,
     charts: Charts | None = None,
     objective: float = 0.999,
     token: str | None = None,
@@ -259,6 +261,8 @@ def status_app(
     require(0 < objective < 1, "objective", objective, "between 0 and 1, such as 0.999")
     require(0 < interval < float("inf"), "interval", interval, "a positive number of seconds")
     used = clock or SystemClock()
+    if isinstance(alerts, AlertManager):
+        alerts = AlertPage(alerts)
     document = Document(
         monitor,
         components,

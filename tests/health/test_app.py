@@ -9,8 +9,17 @@ from typing import Any
 import httpx
 import pytest
 
-from mobius_infra.core import ConfigurationError
-from mobius_infra.health import Uptime, serve, status_app
+from mobius_infra.core import ConfigurationError, open_backend
+from mobius_infra.health import (
+    Above,
+    AlertManager,
+    LogChannel,
+    Route,
+    Rule,
+    Uptime,
+    serve,
+    status_app,
+)
 from mobius_infra.health._app import StatusApp
 from mobius_infra.health._reports import CheckReport, Report
 from mobius_infra.health._states import Health, Kind
@@ -336,3 +345,29 @@ async def test_it_is_served_on_a_real_socket() -> None:
 def test_settings_out_of_range_are_refused(field: str) -> None:
     with pytest.raises(ConfigurationError, match=field):
         status_app(Monitor([]), **{field: 0})  # type: ignore[arg-type]  # by name
+
+
+async def test_a_managers_alerts_are_shown_acknowledged_and_silenced() -> None:
+    rules = [
+        Rule(name="queue is long", source=lambda: 1_000, condition=Above(900), for_=0),
+        Rule(name="all is well", source=lambda: 1, condition=Above(900)),
+    ]
+    clock = ManualClock()
+    manager = AlertManager("shop", rules=rules, routes=[Route(channels=(LogChannel(),))],
+                           backend=open_backend("memory://", clock=clock), clock=clock)  # fmt: skip
+    app = status_app(Monitor([]), alerts=manager, token=TOKEN)
+    async with manager, client_of(app) as client:
+        await clock.advance(10)
+        (alert,) = (await client.get("/status", headers=BEARER)).json()["alerts"]["alerts"]
+        assert (alert["name"], alert["state"]) == ("queue is long", "firing")
+        assert (alert["acknowledged_by"], alert["silenced_until"]) == (None, None)
+        said: dict[str, Any] = {"alert": alert["id"], "by": "Ada"}
+        done = await client.post("/status/acknowledge", json=said, headers=BEARER)
+        assert done.json()["alerts"][0]["acknowledged_by"] == "Ada"
+        until = clock.time() + 3_600
+        said = {"matchers": {"alert": alert["name"]}, "until": until, "by": "Ada"}
+        done = await client.post("/status/silence", json=said, headers=BEARER)
+        assert done.status_code == 200, done.text
+        await clock.advance(10)
+        (alert,) = (await client.get("/status", headers=BEARER)).json()["alerts"]["alerts"]
+        assert alert["silenced_until"] == until
