@@ -1,6 +1,7 @@
 """Sphinx configuration."""
 
 import importlib
+import inspect
 import pkgutil
 import sys
 from pathlib import Path
@@ -39,5 +40,6 @@ for _found in pkgutil.iter_modules(mobius_infra.__path__):
         _package = importlib.import_module(f"mobius_infra.{_found.name}")
         for _name in _package.__all__:
             _value = getattr(_package, _name)
-            if getattr(_value, "__module__", "").startswith(f"mobius_infra.{_found.name}"):
+            _named = inspect.isclass(_value) or inspect.isfunction(_value)  # constants keep theirs
+            if _named and _value.__module__.startswith(f"mobius_infra.{_found.name}"):
                 _value.__module__ = _package.__name__

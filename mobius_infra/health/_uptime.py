@@ -70,6 +70,8 @@ class UptimeStats(Stats):
 class Uptime:
     """Records how long things are up, and tells their availability.
 
+    For example::
+
         uptime = Uptime("shop", read=lambda: states_of(monitor.report()), backend=backend)
 
         async with uptime:

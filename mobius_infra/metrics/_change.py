@@ -119,6 +119,8 @@ Shift = Literal["up", "down", "none"]
 class Cusum:
     """Watches, value by value, if a level is still what it was, in constant memory.
 
+    For example::
+
         watch = Cusum(target=0.2, deviation=0.05)
         if watch.add(latency) == "up":
             ...

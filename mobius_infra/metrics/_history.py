@@ -60,6 +60,8 @@ class HistoryNotSaved(Event):
 class History:
     """Chosen series in bounded memory: seconds, tens of seconds, minutes.
 
+    For example::
+
         history = History("bot", backend=backend)
         history.track("hits", lambda: cache.stats().hits)
         async with history:
