@@ -26,6 +26,7 @@ STATES = {
     "closed": "green", "up": "green", "shared": "green", "connected": "green", "idle": "blue",
     "local": "blue", "half_open": "yellow", "recovering": "yellow", "degraded": "orange",
     "shedding": "orange", "unknown": "purple", "isolated": "purple", "open": "red", "down": "red",
+    "running": "green", "stopped": "purple", "failed": "red",
 }  # fmt: skip
 
 

@@ -103,6 +103,11 @@ HEALTH = Row(
             "percentunit"),
         Panel("Checks run", {NAME: rate("mobius_health_monitor_runs_total")}, "ops",
               help="At 0 the monitor does not run, and its state says nothing."),
+        states("Supervisor", "mobius_supervisor_state", "running", "idle", "stopped", "failed"),
+        Panel("Supervised tasks", {
+            "{{name}} running": total("mobius_supervisor_running"),
+            "{{name}} restarts": rate("mobius_supervisor_restarts_total"),
+            "{{name}} crashes": rate("mobius_supervisor_crashes_total")}),
     ],
 )  # fmt: skip
 

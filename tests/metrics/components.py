@@ -22,7 +22,7 @@ from mobius_infra.breaker import (
 from mobius_infra.cache import Cache
 from mobius_infra.core import Component
 from mobius_infra.core.backends._memory import MemoryBackend
-from mobius_infra.health import HealthMonitor, Uptime
+from mobius_infra.health import HealthMonitor, Supervisor, Uptime
 from mobius_infra.metrics import (
     ActiveUsers,
     EventLoop,
@@ -79,6 +79,7 @@ def components(directory: Path) -> list[Component]:
         LoadShedder("shed", [MemoryLoad(1 << 30)]),
         Outbound("telegram", overall="30/s", chat="1/s", group="20/m", is_group=bool),
         HealthMonitor(),
+        Supervisor(clock=clock),
         Uptime("shop", read=dict, clock=clock),
         Process(),
         Machine(),
