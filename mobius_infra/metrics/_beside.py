@@ -119,7 +119,7 @@ class Beside:
             await asyncio.gather(task, return_exceptions=True)
             await step()
 
-    async def close(self, work: Callable[[], object] = bool) -> None:
+    async def close(self, work: Callable[[], object] = lambda: None) -> None:
         """Call `work` in the thread, even if nobody waits for it to the end; then end it."""
         thread, self._thread = self._thread, None
         if thread is not None:

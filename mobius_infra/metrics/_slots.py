@@ -107,7 +107,7 @@ class Slot:
 
     def _inherit(self) -> None:
         path = _path(self._directory, self.number)
-        before = _parse(self.number, path.read_bytes(), alive=False) if path.exists() else None
+        before = _parse(self.number, _read(path), alive=False) if path.exists() else None
         if before is not None:
             whole = merge([Part(None, before.families)]).families
             self.inherited = lasting(whole, self._most)
@@ -149,7 +149,7 @@ def read_all(directory: Path, but: int | None = None) -> tuple[list[Written], in
     # No slot changes hands meanwhile, so that nobody's file is taken for another's.
     with _alone(directory):
         found = [
-            (number, _path(directory, number).read_bytes(), _is_held(directory, number))
+            (number, _read(_path(directory, number)), _is_held(directory, number))
             for number in _numbers(directory)
             if number != but
         ]
@@ -222,6 +222,13 @@ def _numbers(directory: Path) -> list[int]:
 
 def _path(directory: Path, number: int) -> Path:
     return directory / f"{number}.json"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # deleted meanwhile, or another user's: no snapshot, so it is counted as such
 
 
 def _lines(families: Iterable[Family]) -> list[bytes]:

@@ -193,6 +193,15 @@ async def test_a_damaged_file_is_left_out_counted_and_healed(
         assert counter(2) in await scraped.collect()
 
 
+async def test_what_is_no_file_is_left_out_and_counted(tmp_path: Path) -> None:
+    numbers = Numbers()
+    (tmp_path / "7.json").mkdir()
+    async with Workers(tmp_path, numbers) as workers:
+        numbers.added = 3
+        assert counter(3) in await workers.collect()
+        assert workers.stats().failures["read"] == 1
+
+
 async def test_a_damaged_file_does_not_hinder_the_next_worker(tmp_path: Path) -> None:
     (tmp_path / "0.json").write_bytes(b"\0")
     numbers = Numbers()

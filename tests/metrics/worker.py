@@ -53,13 +53,16 @@ async def write_until_killed(workers: Workers, numbers: Numbers) -> None:
 
 
 def fork() -> int:
-    """Fork a child that lives on; return its id."""
+    """Fork a child that lives on; return its id once it runs."""
+    heard, said = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(said, b"here")
         for fd in (0, 1, 2):
             os.close(fd)
         time.sleep(60)
         os._exit(0)
+    os.read(heard, 4)
     return child
 
 
