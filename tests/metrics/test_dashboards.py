@@ -36,7 +36,7 @@ WITHOUT_A_RULE = {
 
 NOT_YET_SHOWN = {
     "AccessStats", "AlertStats", "BackgroundStats", "BalancedStats", "BatchedStats",
-    "CoalescedStats", "DebouncedStats", "DetectorStats", "PoolStats", "SupervisorStats",
+    "CoalescedStats", "DebouncedStats", "DetectorStats", "PoolStats",
     "ThreadsStats", "WorkQueueStats",
 }  # fmt: skip
 """Components that came after the dashboard: they have neither a panel nor a rule."""
