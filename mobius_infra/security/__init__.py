@@ -1,4 +1,4 @@
-"""Secrets kept, and what may be secret found."""
+"""Who may do what and who is who; secrets kept, and what may be secret found."""
 
 from mobius_infra.security._access import (
     Access,
@@ -21,6 +21,8 @@ from mobius_infra.security._access_events import (
     PolicyRefused,
     PolicyReplaced,
     RoleChanged,
+    StepUpRequired,
+    StepUpRequiredError,
 )
 from mobius_infra.security._access_explain import (
     Decision,
@@ -49,6 +51,29 @@ from mobius_infra.security._detect import (
 from mobius_infra.security._keys import (
     Key,
 )
+from mobius_infra.security._mfa import (
+    Enrolment,
+    Mfa,
+)
+from mobius_infra.security._mfa_attempts import (
+    Attempts,
+    AttemptsStats,
+    TooManyAttemptsError,
+)
+from mobius_infra.security._mfa_events import (
+    CodeRefusedError,
+    MfaChanged,
+    MfaRefused,
+    MfaStats,
+    NotEnrolledError,
+    RecoveryCodeNeededError,
+    RecoveryCodeUsed,
+)
+from mobius_infra.security._password import (
+    PasswordRefusedError,
+    Passwords,
+    PasswordsStats,
+)
 from mobius_infra.security._pii import (
     Found,
     find_personal,
@@ -70,9 +95,24 @@ from mobius_infra.security._roles import (
     Role,
     Rule,
 )
+from mobius_infra.security._session import (
+    Session,
+    Sessions,
+)
+from mobius_infra.security._session_events import (
+    SessionEnded,
+    SessionEndedError,
+    SessionOpened,
+    SessionRotated,
+    SessionsStats,
+    TooManySessionsError,
+)
 from mobius_infra.security._subjects import (
     SubjectErasedError,
     SubjectKeys,
+)
+from mobius_infra.security._totp import (
+    Totp,
 )
 from mobius_infra.security._views import (
     View,
@@ -86,7 +126,10 @@ __all__ = [
     "AccessFailed",
     "AccessRefused",
     "AccessStats",
+    "Attempts",
+    "AttemptsStats",
     "Cipher",
+    "CodeRefusedError",
     "Condition",
     "ConditionError",
     "Considered",
@@ -94,17 +137,28 @@ __all__ = [
     "DecryptionError",
     "Detector",
     "DetectorStats",
+    "Enrolment",
     "Finding",
     "Found",
     "GrantDeniedError",
     "GrantsLost",
     "GrantsRestored",
     "Key",
+    "Mfa",
+    "MfaChanged",
+    "MfaRefused",
+    "MfaStats",
     "Mode",
+    "NotEnrolledError",
+    "PasswordRefusedError",
+    "Passwords",
+    "PasswordsStats",
     "Policy",
     "PolicyFile",
     "PolicyRefused",
     "PolicyReplaced",
+    "RecoveryCodeNeededError",
+    "RecoveryCodeUsed",
     "RedactingFilter",
     "Redactor",
     "Request",
@@ -113,11 +167,23 @@ __all__ = [
     "RoleChanged",
     "Rule",
     "ScreenedError",
+    "Session",
+    "SessionEnded",
+    "SessionEndedError",
+    "SessionOpened",
+    "SessionRotated",
+    "Sessions",
+    "SessionsStats",
     "Sink",
+    "StepUpRequired",
+    "StepUpRequiredError",
     "Subject",
     "SubjectErasedError",
     "SubjectKeys",
     "Suspected",
+    "TooManyAttemptsError",
+    "TooManySessionsError",
+    "Totp",
     "Verdict",
     "View",
     "compare",

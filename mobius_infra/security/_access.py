@@ -30,6 +30,8 @@ from mobius_infra.security._access_events import (
     PolicyRefused,
     PolicyReplaced,
     RoleChanged,
+    StepUpRequired,
+    StepUpRequiredError,
 )
 from mobius_infra.security._access_explain import Decision, explain
 from mobius_infra.security._access_grants import Granted, Grants, changed_by, joined
@@ -140,17 +142,45 @@ class Access:
         permission: str,
         resource: object = None,
         context: Mapping[str, object] = _NOTHING,
+        *,
+        mfa: float | None = None,
     ) -> None:
         """Return if a subject may do something; as `allows` in everything else.
 
+        Args:
+            subject: as for `allows`.
+            permission: likewise.
+            resource: likewise.
+            context: likewise.
+            mfa: seconds; the subject must have proved by a second factor who it is, and no longer
+                ago than that, see `Subject.verified_at`.
+
         Raises:
             AccessDeniedError: if it may not.
+            StepUpRequiredError: if it might, but for `mfa`.
         """
         ruling = self._decide(subject, permission, resource, context)
-        if ruling.allowed:
-            self._allowed += 1
-            return
-        raise self._refuse(subject, permission, ruling)
+        if not ruling.allowed:
+            raise self._refuse(subject, permission, ruling)
+        if mfa is not None and not self._verified(subject, mfa):
+            raise self._step_up(subject, permission, mfa)
+        self._allowed += 1
+
+    def _verified(self, subject: Who, within: float) -> bool:
+        at = subject.verified_at if isinstance(subject, Subject) else None
+        # Written so that not-a-number is too long ago, and so is what is yet to come.
+        return at is not None and 0 <= self._clock.monotonic() - at <= within
+
+    def _step_up(self, subject: Who, permission: str, within: float) -> StepUpRequiredError:
+        who = id_of(subject) or ""  # somebody: nobody is allowed nothing
+        self._denied += 1
+        at = self._clock.time()
+        self.events.emit(
+            StepUpRequired(
+                source=self.name, at=at, subject=who, permission=permission, within=within
+            )
+        )
+        return StepUpRequiredError(self.name, who, permission, within)
 
     def explain(
         self,
@@ -172,6 +202,7 @@ class Access:
         *,
         resource: ResourceSource | None = None,
         subject: SubjectSource | None = None,
+        mfa: float | None = None,
     ) -> Requires:
         """Return a decorator that raises `AccessDeniedError` instead of calling.
 
@@ -181,8 +212,13 @@ class Access:
                 `message.chat`; or a function, sync or async, that takes the call's arguments.
             subject: the parameter that says who acts, or a path from one, or a context variable;
                 the constructor's if None.
+            mfa: seconds; the subject must have proved by a second factor who it is, and no longer
+                ago than that. If not, `StepUpRequiredError` is raised: ask for a code, then
+                `Sessions.rotate(token, verified=True)`. The subject must be a `Subject`, such as
+                `Session.subject`.
         """
-        return Requires(self, permission, self._subject if subject is None else subject, resource)
+        who = self._subject if subject is None else subject
+        return Requires(self, permission, who, resource, mfa)
 
     def failed(self, subject: Who, permission: str, error: str) -> AccessDeniedError:
         """Count and tell of a decision that could not be made; return the error to raise."""

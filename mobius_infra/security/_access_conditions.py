@@ -25,11 +25,14 @@ class Subject:
         id: names the subject, as roles are granted to it.
         roles: that the application vouches for, beside those that were granted.
         attributes: for conditions, as `subject.NAME`; not in the `repr`.
+        verified_at: when it last proved by a second factor who it is, by this process's monotonic
+            clock; None if it has not. `Session.subject` knows.
     """
 
     id: str
     roles: tuple[str, ...] = ()
     attributes: Mapping[str, object] = field(default_factory=dict, repr=False)
+    verified_at: float | None = None
 
     def __post_init__(self) -> None:
         given: object = self.id
@@ -54,6 +57,25 @@ def as_subject(who: Subject | str | int) -> Subject:
     good = isinstance(given, str | int) and not isinstance(given, bool)
     require(good, "subject", who, "a Subject, or an id: text or a whole number")
     return Subject(str(who))
+
+
+def user_id(user: str | int) -> str:
+    """Return a user's id as text.
+
+    Raises:
+        ConfigurationError: if it is none, empty, or can't be written as UTF-8.
+    """
+    given: object = user
+    good = isinstance(given, str | int) and not isinstance(given, bool) and _encodes(str(given))
+    require(good, "user", user, "an id: text or a whole number")
+    return str(user)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def id_of(who: Who) -> str | None:

@@ -34,6 +34,19 @@ class AccessDeniedError(Rejected, PermissionError):
         self.error = error
 
 
+class StepUpRequiredError(AccessDeniedError):
+    """A subject may do what it asked for, once it has proved by a second factor who it is.
+
+    Attributes:
+        within: seconds for which such a proof is good for this.
+    """
+
+    def __init__(self, name: str, subject: str, permission: str, within: float) -> None:
+        error = f"a second factor must have been verified within {within:g} s"
+        super().__init__(name, subject, permission, error=error)
+        self.within = within
+
+
 class GrantDeniedError(MobiusError, PermissionError):
     """A subject may not grant or revoke a role.
 
@@ -69,6 +82,21 @@ class AccessRefused(Event):
     subject: str | None
     permission: str
     rule: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepUpRequired(Event):
+    """A subject must prove by a second factor who it is before it may do what it may do.
+
+    Attributes:
+        subject: its id.
+        permission: what it asked for.
+        within: seconds for which such a proof is good for this.
+    """
+
+    subject: str
+    permission: str
+    within: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

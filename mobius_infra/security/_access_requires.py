@@ -28,7 +28,7 @@ class Requires(AsyncDecorator):
     Made by `Access.requires`.
     """
 
-    __slots__ = ("_access", "_permission", "_resource", "_subject")
+    __slots__ = ("_access", "_mfa", "_permission", "_resource", "_subject")
 
     def __init__(
         self,
@@ -36,19 +36,23 @@ class Requires(AsyncDecorator):
         permission: str,
         subject: SubjectSource | None,
         resource: ResourceSource | None,
+        mfa: float | None,
     ) -> None:
         parse_permission(permission)
         good = isinstance(subject, str | ContextVar)
         require(good, "subject", subject, "a parameter's name, or a context variable")
         good = resource is None or isinstance(resource, str) or callable(resource)
         require(good, "resource", resource, "a parameter's name, or a function of the arguments")
+        good = mfa is None or (not isinstance(mfa, bool) and 0 < mfa < float("inf"))
+        require(good, "mfa", mfa, "a positive number of seconds, or None")
         self._access = access
+        self._mfa = mfa
         self._permission = permission
         self._subject: Any = subject  # Any: checked just above
         self._resource = resource
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        access, permission = self._access, self._permission
+        access, permission, mfa = self._access, self._permission, self._mfa
         subject_of = _source(self._subject, "subject", func)
         resource_of = None if self._resource is None else _source(self._resource, "resource", func)
 
@@ -67,7 +71,7 @@ class Requires(AsyncDecorator):
                 raise access.failed(
                     who, permission, f"{type(error).__name__} where the {part} was looked up"
                 ) from error
-            access.check(who, permission, resource)
+            access.check(who, permission, resource, mfa=mfa)
             return await func(*args, **kwargs)
 
         return wrapper

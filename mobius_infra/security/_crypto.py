@@ -1,5 +1,7 @@
 """The one module that imports cryptography and argon2 for keys and ciphers."""
 
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
@@ -7,7 +9,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-__all__ = ["AESGCM", "Fernet", "InvalidTag", "InvalidToken", "argon2id", "hkdf"]
+__all__ = [
+    "AESGCM",
+    "Fernet",
+    "InvalidHashError",
+    "InvalidTag",
+    "InvalidToken",
+    "VerificationError",
+    "VerifyMismatchError",
+    "argon2id",
+    "hkdf",
+    "password_hasher",
+]
 
 
 def hkdf(key: bytes, purpose: bytes, length: int = 32) -> bytes:
@@ -20,3 +33,8 @@ def argon2id(passphrase: bytes, salt: bytes) -> bytes:
     return hash_secret_raw(
         passphrase, salt, time_cost=3, memory_cost=65_536, parallelism=4, hash_len=32, type=Type.ID
     )
+
+
+def password_hasher(time_cost: int, memory_cost: int, parallelism: int) -> PasswordHasher:
+    """Return what hashes passwords by argon2id, with salts of its own."""
+    return PasswordHasher(time_cost, memory_cost, parallelism, type=Type.ID)
