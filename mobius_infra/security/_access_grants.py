@@ -12,13 +12,21 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from mobius_infra.core import Backend, BackendError, Clock, Gap
+from mobius_infra.core import (
+    Backend,
+    BackendError,
+    BackendTimeoutError,
+    Clock,
+    CodecError,
+    Gap,
+)
 from mobius_infra.security._policy import Policy
 
 Granted = Mapping[str, tuple[str, ...]]
 
 _RETRY: Final = 0.25  # seconds until a lost subscription is tried again
-_ATTEMPTS: Final = 100  # of a change, each lost to another's
+_ATTEMPTS: Final = 100  # of a change, each lost to another process's
+_PATIENCE: Final = 5  # answers to one that may come too late
 
 
 class Grants:
@@ -34,8 +42,8 @@ class Grants:
     """
 
     __slots__ = (
-        "_backend", "_changed", "_clock", "_failing", "_held", "_key", "_lock", "_read_at",
-        "_tasks", "_told", "max_staleness",
+        "_backend", "_changed", "_clock", "_failing", "_granted", "_held", "_key", "_lock",
+        "_read_at", "_tasks", "_told", "max_staleness",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +63,7 @@ class Grants:
         self._told = told
         self._clock = clock
         self._held: bytes | None = None
+        self._granted: Granted = {}  # what `_held` says
         self._read_at = float("-inf")
         self._failing = False
         # Reads take turns: one that began earlier must not end later and bring back the old.
@@ -83,57 +92,83 @@ class Grants:
 
     async def refresh(self) -> None:
         """Read what is granted now; a failure is told, and leaves what is held."""
-        async with self._lock:
-            try:
+        try:
+            async with self._lock:
                 await self._read()
-            except (BackendError, ValueError) as error:
-                self._fail(error)
+        except (BackendError, CodecError) as error:
+            self._fail(error)
+        else:
+            self._work()
 
     async def change(self, step: Callable[[Granted], Granted | None]) -> bool:
         """Replace what is granted by what `step` makes of it; say whether anything changed.
 
         Args:
             step: takes what is granted, as the backend has it; None changes nothing. It is called
-                again when another process was faster, and what it raises ends the change.
+                again when another was faster, and what it raises ends the change.
 
         Raises:
             BackendError: if the backend failed, or others were faster every time.
+            CodecError: if what the backend has is not of this version.
         """
-        for _ in range(_ATTEMPTS):
+        async with self._lock:
+            await self._read()
+        self._work()
+        lost = late = 0
+        while lost < _ATTEMPTS:
+            held = self._held
+            # Not under the lock: the conditions of whoever grants are functions of the user's.
+            wanted = step(self._granted)
+            if wanted is None:
+                return False
+            data = _write(wanted)
             async with self._lock:
-                held, now = await self._read()
-                wanted = step(now)
-                if wanted is None:
-                    return False
-                data, asked_at = _write(wanted), self._clock.monotonic()
-                if await self._backend.compare_and_set(self._key, held, data):
-                    self._take(data, wanted, asked_at)
+                if self._held != held:
+                    continue  # it was judged by what is no more
+                try:
+                    won = await self._swap(held, data, wanted)
+                except BackendTimeoutError:
+                    late += 1
+                    if late == _PATIENCE:
+                        raise
+                    # SQLite was kept by others, or the answer was lost: what is there now tells.
+                    await self._read()
+                    won = self._held == data
+                if won:
                     break
+            lost += 1
         else:
             raise BackendError(self._backend.name, "change of grants", "others were always faster")
-        try:
+        with suppress(BackendError):  # the others read it within `max_staleness`, or deny
             await self._backend.publish(self._key, data)
-        except BackendError:
-            return True  # the others read it within `max_staleness`, or deny
         return True
 
-    async def _read(self) -> tuple[bytes | None, Granted]:
+    async def _swap(self, held: bytes | None, data: bytes, wanted: Granted) -> bool:
+        asked_at = self._clock.monotonic()
+        won = await self._backend.compare_and_set(self._key, held, data)
+        if won:
+            self._take(data, wanted, asked_at)
+        else:
+            await self._read()
+        return won
+
+    async def _read(self) -> None:
         asked_at = self._clock.monotonic()  # before: the answer may be as old as the question
         data = await self._backend.get(self._key)
-        granted = {} if data is None else _parse(data)
-        self._take(data, granted, asked_at)
-        return data, granted
+        self._take(data, {} if data is None else _parse(data), asked_at)
 
     def _take(self, data: bytes | None, granted: Granted, asked_at: float) -> None:
         if data != self._held or self._read_at == float("-inf"):
-            self._held = data
+            self._held, self._granted = data, granted
             self._changed(granted)
         self._read_at = asked_at
+
+    def _work(self) -> None:
         if self._failing:
             self._failing = False
             self._told(None)
 
-    def _fail(self, error: BackendError | ValueError) -> None:
+    def _fail(self, error: BackendError | CodecError) -> None:
         if not self._failing:
             self._failing = True
             self._told(str(error))
@@ -183,13 +218,13 @@ def _parse(data: bytes) -> Granted:
     """Read what `_write` wrote.
 
     Raises:
-        ValueError: if it did not.
+        CodecError: if it did not.
     """
     try:
         subjects = json.loads(data)["subjects"]
         made = {subject: tuple(map(_text, roles)) for subject, roles in subjects.items()}
     except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
-        raise ValueError("the backend's grants are not of this version") from error
+        raise CodecError("grants", "what the backend has is not of this version") from error
     return made
 
 

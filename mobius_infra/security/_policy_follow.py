@@ -51,21 +51,23 @@ class Follower:
         Raises:
             ConfigurationError: naming the entry at fault.
         """
-        async with self._lock:
-            try:
+        try:
+            async with self._lock:
                 data = await asyncio.to_thread(self._file.read)
-                policy = None if data == self._data else self._file.parse(data)
-            except ConfigurationError as error:
-                complaint, self._complaint = self._complaint, str(error)
-                if complaint != self._complaint:
-                    self._refused(self._complaint)
-                raise
-            self._complaint = None
-            if policy is None:
-                return False
-            self._data = data
-            self._replace(policy)
-            return True
+            # Nothing waits from here on, so that what was read later also replaces later; and
+            # nothing is told under the lock.
+            policy = None if data == self._data else self._file.parse(data)
+        except ConfigurationError as error:
+            complaint, self._complaint = self._complaint, str(error)
+            if complaint != self._complaint:
+                self._refused(self._complaint)
+            raise
+        self._complaint = None
+        if policy is None:
+            return False
+        self._data = data
+        self._replace(policy)
+        return True
 
     def start(self) -> None:
         """Look at the file from now on, if it is to be looked at."""

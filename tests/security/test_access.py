@@ -499,6 +499,38 @@ async def test_nobody_ends_his_own_suspension_or_passes_on_what_is_denied_to_him
     assert await access.revoke("2", "frozen", by="1")
 
 
+@pytest.mark.parametrize(
+    ("denied", "given"),
+    [
+        ("wallet:send", "wallet:*"),  # less than is given
+        ("wallet:*", "wallet:send"),  # more
+        ("wallet:send", "wallet:send"),
+        ("*:send", "wallet:*"),  # some of it, and more
+        ("wallet:*:high", "wallet:send:*"),
+    ],
+)
+@pytest.mark.parametrize("when", [(), (owner,)])
+async def test_what_is_denied_in_part_is_not_passed_on_as_a_whole(
+    denied: str, given: str, when: tuple[Condition, ...]
+) -> None:
+    roles = [
+        Role("boss", allow=("role:*", "wallet:*")),
+        Role("curbed", deny=(Rule(denied, when),)),
+        Role("given", allow=(given,)),
+        Role("suspended", deny=(given,)),
+    ]
+    access = Access("a", Policy(roles, subjects={"1": ["boss", "curbed"], "2": ["boss"]}))
+    with pytest.raises(GrantDeniedError, match="lacks given"):
+        await access.grant("9", "given", by="1")
+    assert not access.allows("9", given.replace("*", "send"))
+    assert await access.grant("9", "given", by="2")
+    await access.grant("9", "suspended", by="2")
+    with pytest.raises(GrantDeniedError, match="lacks suspended"):
+        await access.revoke("9", "suspended", by="1")
+    assert not access.allows("9", given.replace("*", "send"))
+    assert await access.revoke("9", "suspended", by="2")
+
+
 async def test_what_one_may_under_a_condition_is_not_passed_on_without_it() -> None:
     lord = Role("lord", inherits=("member",), allow=("role:*",))
     anyone = Role("anyone", allow=("wallet:read",))

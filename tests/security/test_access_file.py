@@ -163,6 +163,36 @@ async def test_a_file_is_looked_at_by_itself(tmp_path: Path) -> None:
     assert clock.sleepers == 0
 
 
+async def test_a_broken_file_that_is_found_by_itself_is_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps(GOOD))
+    clock = ManualClock()
+    access = Access("a", PolicyFile(path, conditions=CONDITIONS, every=5.0), clock=clock)
+    before, told = access.policy, _Told(access)
+    async with access:
+        for broken in ("{", json.dumps(at("roles/frozen/deny", ["*x"]))):
+            path.write_text(broken)
+            await told.after(clock, 5.0, PolicyRefused)
+            assert access.policy is before
+            assert access.allows("1", "wallet:read")
+            assert not access.allows("2", "wallet:read")
+        path.write_text(json.dumps(GOOD))  # mended: the same as before, so nothing to replace
+        assert not await access.reload()
+        assert access.policy is before
+    assert (access.stats().reloads, access.stats().refused) == (0, 2)
+
+
+@pytest.mark.parametrize("broken", [None, GOOD, PolicyFile("policy.json"), "policy.json"])
+def test_what_is_no_policy_does_not_replace_one(broken: Any) -> None:
+    access = Access("a", load_policy(GOOD, CONDITIONS))
+    before = access.policy
+    with pytest.raises(ConfigurationError, match="policy"):
+        access.replace(broken)
+    assert access.policy is before
+    assert access.allows("1", "wallet:read")
+    assert access.stats().reloads == 0
+
+
 async def test_a_role_that_the_new_policy_lacks_denies_who_has_it() -> None:
     access = Access("a", load_policy(GOOD, CONDITIONS))
     access._hear({"9": ("frozen",)})

@@ -9,15 +9,24 @@ from typing import Any
 
 import pytest
 
-from mobius_infra.core import Backend, BackendUnavailableError, Event, open_backend
+from mobius_infra.core import (
+    Backend,
+    BackendTimeoutError,
+    BackendUnavailableError,
+    CodecError,
+    Event,
+    open_backend,
+)
 from mobius_infra.security import (
     Access,
     AccessFailed,
+    Condition,
     GrantDeniedError,
     GrantsLost,
     GrantsRestored,
     Policy,
     Role,
+    Rule,
 )
 from mobius_infra.testing import ManualClock
 from tests.cache.support import Slow
@@ -143,7 +152,7 @@ async def test_what_is_no_state_of_ours_is_not_believed(
         await slow.publish("access:a", data)
         await manual_clock.advance(12.0)
         assert not access.allows("1", "wallet:read")
-        with pytest.raises(ValueError, match="not of this version"):
+        with pytest.raises(CodecError, match="not of this version"):
             await access.grant("7", "reader", by="1")
 
 
@@ -197,6 +206,86 @@ async def test_who_was_suspended_elsewhere_grants_no_more(
             await other.grant("7", "reader", by="2")
         gate.set()
         await revoking
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_a_change_whose_answer_came_too_late_is_made_once(
+    slow: Slow, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    """SQLite is kept by others for as long as an operation may take; or the answer was lost."""
+    swap = slow.compare_and_set
+    asked = 0
+
+    async def late(*args: Any) -> bool:
+        nonlocal asked
+        asked += 1
+        won = await swap(*args) if done or asked > 2 else False
+        if asked <= 2:
+            raise BackendTimeoutError("b", "compare_and_set", "database is locked")
+        return won
+
+    monkeypatch.setattr(type(slow), "compare_and_set", lambda _self, *args: late(*args))
+    async with member(slow, manual_clock) as access:
+        assert await access.grant("7", "reader", by="1")
+        assert access.allows("7", "wallet:read")
+        assert asked == (1 if done else 3)
+
+
+async def test_a_backend_that_is_too_late_every_time_is_given_up(
+    slow: Slow, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    async def late(*args: Any) -> bool:
+        asked.append(args)
+        raise BackendTimeoutError("b", "compare_and_set", "database is locked")
+
+    monkeypatch.setattr(type(slow), "compare_and_set", lambda _self, *args: late(*args))
+    async with member(slow, manual_clock) as access:
+        with pytest.raises(BackendTimeoutError):
+            await access.grant("8", "reader", by="1")
+        assert len(asked) == 5
+        assert not access.allows("8", "wallet:read")
+
+
+async def test_nothing_of_the_users_runs_under_a_lock(
+    slow: Slow, manual_clock: ManualClock
+) -> None:
+    """Neither a condition of who grants, nor a listener."""
+    locked: list[bool] = []
+
+    def look(*_asked: object) -> bool:
+        assert access._grants is not None
+        locked.append(access._grants._lock.locked())
+        return True
+
+    policy = Policy(
+        [
+            Role("admin", allow=(Rule("role:*", (Condition("look", look),)), "wallet:*")),
+            Role("reader", allow=("wallet:read",)),
+        ],
+        subjects={"1": ["admin"]},
+    )
+    access = Access("a", policy, backend=slow, clock=manual_clock)
+    access.events.subscribe(look)
+    async with access:
+        with pytest.raises(GrantDeniedError):
+            await access.grant("7", "reader", by="8")
+        assert await access.grant("7", "reader", by="1")
+        slow.away = True
+        await manual_clock.advance(9.0)
+        slow.away = False
+        await manual_clock.advance(3.0)
+    assert len(locked) == 5  # refused, asked, changed, lost, restored
+    assert not any(locked)
+
+
+async def test_many_grant_at_once_in_one_process(slow: Slow, manual_clock: ManualClock) -> None:
+    """More than there are attempts of one: who is faster in the same process costs none."""
+    async with member(slow, manual_clock) as access:
+        jobs = [access.grant(str(number), "reader", by="1") for number in range(10, 160)]
+        assert all(await asyncio.gather(*jobs))
+        assert access.stats().subjects == 151
 
 
 async def test_many_grant_at_once_on_redis(redis_url: str) -> None:
