@@ -35,11 +35,13 @@ class Subject:
     verified_at: float | None = None
 
     def __post_init__(self) -> None:
+        # One is made for every decision that asks a condition.
         given: object = self.id
-        good = isinstance(given, str) and bool(given)
-        require(good, "subject.id", self.id, "text that is not empty")
-        good = isinstance(self.roles, tuple)
-        require(good, "subject.roles", self.roles, "a tuple of names of roles")
+        if not isinstance(given, str) or not given:
+            require(False, "subject.id", given, "text that is not empty")
+        roles: object = self.roles
+        if not isinstance(roles, tuple):
+            require(False, "subject.roles", roles, "a tuple of names of roles")
 
 
 Who = Subject | str | int | None
@@ -51,6 +53,8 @@ def as_subject(who: Subject | str | int) -> Subject:
     Raises:
         ConfigurationError: if it is something else.
     """
+    if type(who) is str:
+        return Subject(who)
     if isinstance(who, Subject):
         return who
     given: object = who
@@ -146,6 +150,8 @@ class Condition:
 
 def _owns(request: Request) -> bool:
     owner = _read(request, ("resource", "owner"))
+    if type(owner) is str:
+        return owner == request.subject.id
     if owner is None:
         return False  # belongs to nobody
     if isinstance(owner, bool) or not isinstance(owner, str | int):
@@ -232,7 +238,7 @@ def _read(request: Request, path: tuple[str, ...]) -> object:
         if isinstance(value, Subject) and part not in ("id", "roles"):
             value = value.attributes
         try:
-            value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+            value = value[part] if isinstance(value, (dict, Mapping)) else getattr(value, part)
         except (KeyError, AttributeError) as error:
             raise ConditionError(f"there is no {'.'.join(path[: at + 1])}") from error
     if callable(value):
