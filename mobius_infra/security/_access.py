@@ -22,22 +22,19 @@ from mobius_infra.security._access_conditions import (
 )
 from mobius_infra.security._access_events import (
     AccessDeniedError,
-    AccessFailed,
-    AccessRefused,
     GrantDeniedError,
     GrantsLost,
     GrantsRestored,
     PolicyRefused,
     PolicyReplaced,
     RoleChanged,
-    StepUpRequired,
-    StepUpRequiredError,
 )
 from mobius_infra.security._access_explain import Decision, explain
 from mobius_infra.security._access_grants import Granted, Grants, changed_by, joined
 from mobius_infra.security._access_patterns import parse_permission
 from mobius_infra.security._access_requires import Requires, ResourceSource, SubjectSource
 from mobius_infra.security._access_stats import AccessStats
+from mobius_infra.security._access_tally import Tally
 from mobius_infra.security._policy import DENIED, Policy, Ruling, judge
 from mobius_infra.security._policy_file import PolicyFile
 from mobius_infra.security._policy_follow import Follower
@@ -97,7 +94,8 @@ class Access:
         self._policy = policy
         self._granted: Granted = {}
         self._roles: dict[str, tuple[str, ...]] = {}
-        self._allowed = self._denied = self._errors = self._reloads = self._refused = 0
+        self._tally = Tally(name, self.events, self._clock)
+        self._reloads = self._refused = 0
         self._grants: Grants | None = None
         if backend is not None:
             self._grants = Grants(
@@ -130,10 +128,9 @@ class Access:
         """
         ruling = self._decide(subject, permission, resource, context)
         if ruling.allowed:
-            self._allowed += 1
+            self._tally.allowed += 1
             return True
-        self._denied += 1
-        self._report(subject, permission, ruling)
+        self._tally.deny(subject, permission, ruling)
         return False
 
     def check(
@@ -161,26 +158,10 @@ class Access:
         """
         ruling = self._decide(subject, permission, resource, context)
         if not ruling.allowed:
-            raise self._refuse(subject, permission, ruling)
-        if mfa is not None and not self._verified(subject, mfa):
-            raise self._step_up(subject, permission, mfa)
-        self._allowed += 1
-
-    def _verified(self, subject: Who, within: float) -> bool:
-        at = subject.verified_at if isinstance(subject, Subject) else None
-        # Written so that not-a-number is too long ago, and so is what is yet to come.
-        return at is not None and 0 <= self._clock.monotonic() - at <= within
-
-    def _step_up(self, subject: Who, permission: str, within: float) -> StepUpRequiredError:
-        who = id_of(subject) or ""  # somebody: nobody is allowed nothing
-        self._denied += 1
-        at = self._clock.time()
-        self.events.emit(
-            StepUpRequired(
-                source=self.name, at=at, subject=who, permission=permission, within=within
-            )
-        )
-        return StepUpRequiredError(self.name, who, permission, within)
+            raise self._tally.refuse(subject, permission, ruling)
+        if mfa is not None:
+            self._tally.require_proof(subject, permission, mfa)
+        self._tally.allowed += 1
 
     def explain(
         self,
@@ -222,7 +203,7 @@ class Access:
 
     def failed(self, subject: Who, permission: str, error: str) -> AccessDeniedError:
         """Count and tell of a decision that could not be made; return the error to raise."""
-        return self._refuse(subject, permission, Ruling(False, None, error))
+        return self._tally.refuse(subject, permission, Ruling(False, None, error))
 
     def _decide(
         self, who: Who, permission: str, resource: object, context: Mapping[str, object]
@@ -249,29 +230,6 @@ class Access:
     def _roles_of(self, subject: Subject) -> tuple[str, ...]:
         roles = self._roles.get(subject.id, self._policy.default)
         return tuple(sorted({*roles, *subject.roles})) if subject.roles else roles
-
-    def _refuse(self, subject: Who, permission: str, ruling: Ruling) -> AccessDeniedError:
-        self._denied += 1
-        self._report(subject, permission, ruling)
-        return AccessDeniedError(
-            self.name, id_of(subject), permission, rule=ruling.rule, error=ruling.error
-        )
-
-    def _report(self, subject: Who, permission: str, ruling: Ruling) -> None:
-        self._errors += ruling.error is not None
-        if not len(self.events):
-            return  # a flood of denials need not cost more than their count
-        source, at, who = self.name, self._clock.time(), id_of(subject)
-        if ruling.error is None:
-            rule = ruling.rule
-            self.events.emit(
-                AccessRefused(source=source, at=at, subject=who, permission=permission, rule=rule)
-            )
-            return
-        error = ruling.error
-        self.events.emit(
-            AccessFailed(source=source, at=at, subject=who, permission=permission, error=error)
-        )
 
     def roles_of(self, subject: Subject | str | int) -> tuple[str, ...]:
         """Return the roles that a subject has, those that come by inheritance left out."""
@@ -347,7 +305,7 @@ class Access:
         if lacks is None:
             return
         if not ruling.allowed:
-            self._refuse(by, permission, ruling)
+            self._tally.deny(by, permission, ruling)
         raise GrantDeniedError(self.name, id_of(by) or "nobody", whose, role, f"lacks {lacks}")
 
     def _hear(self, granted: Granted) -> None:
@@ -414,9 +372,9 @@ class Access:
     def stats(self) -> AccessStats:
         """Return the counts as they are now."""
         return AccessStats(
-            allowed=self._allowed,
-            denied=self._denied,
-            errors=self._errors,
+            allowed=self._tally.allowed,
+            denied=self._tally.denied,
+            errors=self._tally.errors,
             reloads=self._reloads,
             refused=self._refused,
             subjects=len(self._roles),

@@ -121,10 +121,10 @@ class Grants:
             wanted = step(self._granted)
             if wanted is None:
                 return False
-            data = _write(wanted)
             async with self._lock:
                 if self._held != held:
                     continue  # it was judged by what is no more
+                data = _write(wanted)
                 try:
                     won = await self._swap(held, data, wanted)
                 except BackendTimeoutError:
