@@ -4,7 +4,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -167,8 +167,45 @@ OPS = st.one_of(
 )
 
 
+def test_a_session_ends_to_the_moment() -> None:
+    state: State | None = None
+    state, *_ = step(state, START, "open", IDLE, ABSOLUTE, "s", "t", "", "", False, LIMIT, True)
+    for used in (5.0, 10.0, 19.75, 29.5, 39.25, 49.0, 49.75):
+        state, answer, ttl = step(state, START + used, "check", IDLE, ABSOLUTE, "t", "")
+        assert answer[0] == "ok"
+        assert ttl == min(IDLE, ABSOLUTE - used)
+    kept = copy.deepcopy(state)
+    assert step(state, START + ABSOLUTE, "check", IDLE, ABSOLUTE, "t", "")[0] is None
+    assert step(kept, START + 49.75, "check", IDLE, ABSOLUTE, "t", "")[0] is not None
+    state, *_ = step(None, START, "open", IDLE, ABSOLUTE, "s", "t", "", "", False, LIMIT, True)
+    assert step(state, START + IDLE, "check", IDLE, ABSOLUTE, "t", "")[0] is None
+
+
+def test_an_old_token_ends_to_the_moment() -> None:
+    for away, wanted in ((1.75, "ok"), (2.0, "unknown")):
+        state: State | None = None
+        state, *_ = step(state, START, "open", IDLE, ABSOLUTE, "s", "t", "", "", False, LIMIT, True)
+        state, *_ = step(state, START, "rotate", IDLE, ABSOLUTE, "t", "", "t2", True, GRACE)
+        assert step(state, START + away, "check", IDLE, ABSOLUTE, "t", "")[1][0] == wanted
+
+
+def opened(number: int, limit: int) -> tuple[float, tuple[Scalar, ...]]:
+    return 0.0, ("open", f"s{number}", f"t{number}", "", "", True, limit, True)
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@example(history=[opened(1, 3), opened(2, 3), opened(3, 3), opened(4, 2)])  # seen at one time
+@example(
+    history=[
+        opened(1, 3),
+        (0.0, ("rotate", "t1", "", "t2", True, 2.0)),
+        (1.0, ("rotate", "t2", "", "t3", True, 2.0)),
+        (0.0, ("check", "t2", "")),
+        (2.0, ("check", "t2", "")),
+        (0.0, ("check", "t3", "")),
+    ]
 )
 @given(history=st.lists(st.tuples(PAUSES, OPS), min_size=1, max_size=12))
 def test_the_twin_decides_as_the_step_does(redis_server: RedisServer, history: Any) -> None:
