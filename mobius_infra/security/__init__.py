@@ -57,6 +57,7 @@ from mobius_infra.security._mfa import (
 )
 from mobius_infra.security._mfa_attempts import (
     Attempts,
+    AttemptsSlowed,
     AttemptsStats,
     TooManyAttemptsError,
 )
@@ -127,6 +128,7 @@ __all__ = [
     "AccessRefused",
     "AccessStats",
     "Attempts",
+    "AttemptsSlowed",
     "AttemptsStats",
     "Cipher",
     "CodeRefusedError",

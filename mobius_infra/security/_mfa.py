@@ -93,9 +93,9 @@ class Mfa:
         self._backend = backend
         self._cipher = cipher
         self._issuer = issuer or name
-        self._attempts = attempts or Attempts(f"mfa:{name}", backend)
         self._drift = drift
         self._clock: Clock = clock or SystemClock()
+        self._attempts = attempts or Attempts(f"mfa:{name}", backend, clock=self._clock)
         self._verified: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._throttled = 0

@@ -12,12 +12,15 @@ from typing import Final
 
 from mobius_infra.core import (
     Backend,
+    Clock,
+    Event,
     Events,
     Outcome,
     Rejected,
     Script,
     State,
     Stats,
+    SystemClock,
     counter,
     require,
 )
@@ -64,6 +67,23 @@ class TooManyAttemptsError(Rejected):
         self.user = user
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptsSlowed(Event):
+    """A source has failed at an account so often that its next attempt must wait.
+
+    Told once for each attempt that is let through, and so ever more rarely.
+
+    Attributes:
+        user: whose account it is.
+        origin: the source.
+        wait: seconds until the next attempt, unless this one is right.
+    """
+
+    user: str
+    origin: str
+    wait: float
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptsStats(Stats):
     """What was counted, in this process."""
@@ -92,6 +112,7 @@ class Attempts:
         longest: seconds that any waits at most; bounds what the owner loses who shares a source
             with an attacker.
         memory: seconds after which attempts are forgotten.
+        clock: dates events.
 
     Raises:
         ConfigurationError: if a value can't work.
@@ -106,6 +127,7 @@ class Attempts:
         base: float = 1.0,
         longest: float = 300.0,
         memory: float = 3_600.0,
+        clock: Clock | None = None,
     ) -> None:
         require(bool(name), "name", name, "text that is not empty")
         require(type(free) is int and free > 0, "free", free, "a whole number, 1 or more")
@@ -118,6 +140,7 @@ class Attempts:
         self._backend = backend
         self._free = free
         self._times = (float(base), float(longest), float(memory))
+        self._clock: Clock = clock or SystemClock()
         self._judged = self._refused = self._passed = 0
 
     async def reserve(self, user: str | int, *, source: str) -> None:
@@ -138,6 +161,11 @@ class Attempts:
             self._refused += 1
             raise TooManyAttemptsError(self.name, str(user), wait)
         self._judged += 1
+        if wait:
+            at = self._clock.time()
+            self.events.emit(
+                AttemptsSlowed(source=self.name, at=at, user=str(user), origin=source, wait=wait)
+            )
 
     async def passed(self, user: str | int, *, source: str) -> None:
         """Forget the attempts: one was right.

@@ -126,8 +126,8 @@ class Passwords:
         """Say whether a password is the one that was hashed.
 
         Args:
-            stored: what `hash` returned; None for a user that there is not: it takes as long, and
-                is never right.
+            stored: what `hash` returned; None for a user that there is not: it takes as long as
+                with the parameters of now, and is never right.
             password: what was typed in.
 
         Raises:
@@ -158,8 +158,10 @@ class Passwords:
             return bool(self._hasher.verify(stored, data))
         except self._argon2.VerifyMismatchError:
             return False
-        except (self._argon2.InvalidHashError, self._argon2.VerificationError):
+        except self._argon2.InvalidHashError:
             raise ConfigurationError("stored", "***", "a hash by argon2") from None
+        except self._argon2.VerificationError as error:  # not even its parameters could be used
+            raise ConfigurationError("stored", "***", f"a hash by argon2: {error}") from None
 
     def outdated(self, stored: str) -> bool:
         """Say whether a hash was made with other parameters than now.

@@ -302,7 +302,7 @@ async def test_many_grant_at_once_on_redis(redis_url: str) -> None:
 
 
 async def test_many_grant_at_once_on_sqlite(tmp_path: Path) -> None:
-    await check_that_none_is_lost(f"sqlite:///{tmp_path}/a.db", members=2)
+    await check_that_none_is_lost(f"sqlite:///{tmp_path}/a.db?timeout=30", members=2)
 
 
 async def check_that_none_is_lost(url: str, *, members: int) -> None:

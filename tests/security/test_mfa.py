@@ -9,6 +9,7 @@ import pytest
 from mobius_infra.core import BackendUnavailableError, ConfigurationError, Event
 from mobius_infra.security import (
     Attempts,
+    AttemptsSlowed,
     Cipher,
     CodeRefusedError,
     DecryptionError,
@@ -331,8 +332,12 @@ def test_attempts_that_cannot_work_are_refused(backend: Flaky, field: str, value
     assert caught.value.field == field
 
 
-async def test_attempts_of_one_source_are_not_anothers(backend: Flaky) -> None:
-    attempts = Attempts("password", backend, free=1, base=10)
+async def test_attempts_of_one_source_are_not_anothers(
+    backend: Flaky, manual_clock: ManualClock
+) -> None:
+    attempts = Attempts("password", backend, free=1, base=10, clock=manual_clock)
+    events: list[Event] = []
+    attempts.events.subscribe(events.append)
     await attempts.reserve("ada", source="1")
     await attempts.reserve("ada", source="2")
     await attempts.reserve("ad", source="a1")
@@ -343,6 +348,9 @@ async def test_attempts_of_one_source_are_not_anothers(backend: Flaky) -> None:
     await attempts.reserve("ada", source="1")
     with pytest.raises(ConfigurationError, match="source"):
         await attempts.reserve("ada", source="")
+    now = manual_clock.time()
+    assert events[0] == AttemptsSlowed(source="password", at=now, user="ada", origin="1", wait=10)
+    assert len(events) == 5  # none for what was refused
     stats = attempts.stats()
     assert (stats.judged, stats.refused, stats.passed) == (5, 1, 1)
 

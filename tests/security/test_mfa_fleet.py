@@ -58,6 +58,20 @@ def test_the_twin_forgets_the_source_of_longest_ago_too(redis_server: RedisServe
     assert state[6] == [f"source {number}" for number in range(3, KNOWN_SOURCES + 3)]
 
 
+def test_only_what_was_offered_last_is_confirmed() -> None:
+    """Another may have been offered, or confirmed, since the code was looked at."""
+    state, *_ = step(None, START, "offer", "s1")
+    state, *_ = step(state, START, "offer", "s2")
+    state, answer, _ = step(state, START, "confirm", "s1", 7, "c1")
+    assert answer == (False,)
+    state, answer, _ = step(state, START, "confirm", "s2", 7, "c1")
+    assert answer == (True,)
+    state, answer, _ = step(state, START, "confirm", "s2", 1, "c2")
+    assert answer == (False,)
+    assert state is not None
+    assert state[:3] == ["s2", "", 7]
+
+
 @on_a_server
 @given(
     pauses=st.lists(PAUSES, min_size=1, max_size=20),
@@ -98,8 +112,8 @@ def try_codes(url: str, key: str, codes: list[str], number: int, together: Any, 
 
 
 async def test_one_code_is_good_once_over_many_processes(redis_url: str) -> None:
-    processes, key = 4, Key.generate()
-    async with open_backend(redis_url) as backend:
+    processes, key, url = 4, Key.generate(), f"{redis_url}?timeout=30&connect_timeout=30"
+    async with open_backend(url) as backend:
         mfa = Mfa("bot", backend, Cipher([Key.parse(key)]))
         phone = Totp.parse((await mfa.offer("7", account="ada")).text)
         recovery = await mfa.confirm("7", phone.code(phone.step_at(time.time())))
@@ -109,7 +123,7 @@ async def test_one_code_is_good_once_over_many_processes(redis_url: str) -> None
         spawn = multiprocessing.get_context("spawn")
         together, told = spawn.Barrier(processes), spawn.Queue()
         workers = [
-            spawn.Process(target=try_codes, args=(redis_url, key, codes, number, together, told))
+            spawn.Process(target=try_codes, args=(url, key, codes, number, together, told))
             for number in range(processes)
         ]
         for worker in workers:

@@ -321,8 +321,8 @@ async def everywhere(url: str) -> None:
 
 
 async def test_a_fleet_shares_them_on_redis(redis_url: str) -> None:
-    await everywhere(redis_url)
+    await everywhere(f"{redis_url}?timeout=30")
 
 
 async def test_a_fleet_shares_them_on_sqlite(tmp_path: Path) -> None:
-    await everywhere(f"sqlite:///{tmp_path}/s.db")
+    await everywhere(f"sqlite:///{tmp_path}/s.db?timeout=30")
