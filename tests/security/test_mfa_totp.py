@@ -69,6 +69,16 @@ def test_a_code_is_good_for_the_period_before_and_after() -> None:
     assert totp.matching(f" {code[:3]} {code[3:]}\n", now) == present
 
 
+def test_of_two_periods_of_one_code_it_is_the_newer() -> None:
+    """So that it is used up for both, and the look at one never ends early."""
+
+    class Constant(Totp):
+        def code(self, step: int) -> str:
+            return "111111"
+
+    assert Constant(DIGITS * 2).matching("111111", 59.0) == 2
+
+
 @pytest.mark.parametrize("code", ["", "12345", "1234567", "abcdef", "٣٤٥٦٧٨", "\ud800", "-00001"])
 def test_what_is_no_code_matches_nothing(code: str) -> None:
     assert Totp(DIGITS * 2).matching(code, 59.0) is None
