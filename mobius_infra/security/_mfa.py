@@ -64,7 +64,8 @@ class Mfa:
     Args:
         name: labels its numbers and events, and separates its users in the backend.
         backend: keeps the secrets, so it must be durable. Its time is what codes are of.
-        cipher: encrypts them.
+        cipher: encrypts them. After a change of its key, a secret is rewritten when a code of it
+            is next verified.
         issuer: what authenticators show; `name` if None.
         attempts: keeps attempts apart; five are free if None.
         drift: periods before and after that count.
@@ -180,10 +181,13 @@ class Mfa:
     async def _take(
         self, user: str, code: str, sealed: str, now: float, place: str, source: str
     ) -> None:
-        period = self._opened(user, sealed).matching(code, now, self._drift)
+        totp = self._opened(user, sealed)
+        period = totp.matching(code, now, self._drift)
         wrong: Wrong = "wrong"
         if period is not None:
-            (taken,) = await self._run(user, "take", sealed, period, place)
+            old = self._cipher.needs_rewrite(urlsafe_b64decode(sealed))
+            rewritten = self._sealed(user, totp) if old else sealed
+            (taken,) = await self._run(user, "take", sealed, period, place, rewritten)
             if taken:
                 return
             wrong = "replayed"

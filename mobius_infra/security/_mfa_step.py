@@ -56,10 +56,11 @@ def _begin(held: State, now: float, source: str, limit: int, window: float) -> D
     return held, (held[SECRET], now, free)
 
 
-def _take(held: State, now: float, secret: str, period: int, source: str) -> Done:
+def _take(held: State, now: float, secret: str, period: int, source: str, rewritten: str) -> Done:
+    """Use up a code; `rewritten` is the same secret, as it is encrypted by the newest key."""
     if secret == "" or held[SECRET] != secret or period <= held[LAST]:
         return held, (False,)
-    held[LAST] = period
+    held[SECRET], held[LAST] = rewritten, period
     _right(held, source)
     return held, (True,)
 

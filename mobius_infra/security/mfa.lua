@@ -43,9 +43,9 @@ function ops.begin(held, now, source, limit, window)
     return {held[SECRET], now, free}
 end
 
-function ops.take(held, now, secret, period, source)
+function ops.take(held, now, secret, period, source, rewritten)
     if secret == "" or held[SECRET] ~= secret or period <= held[LAST] then return {false} end
-    held[LAST] = period
+    held[SECRET], held[LAST] = rewritten, period
     right(held, source)
     return {true}
 end

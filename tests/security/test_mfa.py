@@ -176,6 +176,21 @@ async def test_a_secret_that_was_moved_to_another_user_is_not_read(
         await mfa.verify("8", "287082", source=HOME)
 
 
+async def test_a_secret_is_rewritten_by_the_newest_key(
+    backend: Flaky, manual_clock: ManualClock
+) -> None:
+    old, new = Key.parse(Key.generate()), Key.parse(Key.generate())
+    phone, _ = await enrolled(Mfa("bot", backend, Cipher([old])), manual_clock)
+    both = Mfa("bot", backend, Cipher([new, old]))
+    with pytest.raises(CodeRefusedError):
+        await both.verify("7", phone.wrong(), source=HOME)
+    with pytest.raises(DecryptionError):
+        await Mfa("bot", backend, Cipher([new])).verify("7", phone.code(), source=HOME)
+    await both.verify("7", phone.code(), source=HOME)
+    await manual_clock.advance(30)
+    await Mfa("bot", backend, Cipher([new])).verify("7", phone.code(), source=HOME)
+
+
 async def test_what_is_removed_is_gone(mfa: Mfa, manual_clock: ManualClock) -> None:
     events: list[Event] = []
     mfa.events.subscribe(events.append)

@@ -26,7 +26,7 @@ OPS = st.one_of(
     st.tuples(st.just("offer"), SECRETS),
     st.tuples(st.just("confirm"), SECRETS, st.integers(0, 3), st.just("c1"), st.just("c2")),
     st.tuples(st.just("begin"), SOURCES, st.just(3), st.just(86_400.0)),
-    st.tuples(st.just("take"), SECRETS, st.integers(0, 50), SOURCES),
+    st.tuples(st.just("take"), SECRETS, st.integers(0, 50), SOURCES, st.sampled_from(["s1", "s2"])),
     st.tuples(st.just("spend"), st.sampled_from(["c1", "c2", "c3"]), SOURCES),
     CODES.map(lambda codes: ("codes", *codes)),
     st.tuples(st.just("read")),
@@ -51,7 +51,7 @@ def test_the_twin_decides_as_the_step_does(redis_server: RedisServer, history: A
 def test_the_twin_forgets_the_source_of_longest_ago_too(redis_server: RedisServer) -> None:
     state: State | None = ["s1", "", 0, 0, START, [], []]
     for number in range(KNOWN_SOURCES + 3):
-        args = ("take", "s1", number + 1, f"source {number}")
+        args = ("take", "s1", number + 1, f"source {number}", "s1")
         told = run_twin(redis_server, MFA, state, START, *args)
         state, answer, ttl = step(copy.deepcopy(state), START, *args)
         assert told == (state, answer, ttl)

@@ -324,5 +324,9 @@ async def test_a_fleet_shares_them_on_redis(redis_url: str) -> None:
     await everywhere(f"{redis_url}?timeout=30")
 
 
+async def test_a_fleet_shares_them_on_postgres(postgres_url: str) -> None:
+    await everywhere(f"{postgres_url}?timeout=30&connect_timeout=30")
+
+
 async def test_a_fleet_shares_them_on_sqlite(tmp_path: Path) -> None:
     await everywhere(f"sqlite:///{tmp_path}/s.db?timeout=30")
