@@ -29,6 +29,7 @@ from mobius_infra.security._totp import Totp
 _GUESSES: Final = 100  # wrong codes from new sources (NIST SP 800-63B, section 5.2.2), ...
 _WINDOW: Final = 86_400.0  # ... in so many seconds
 _CODES: Final = 10
+_LONGEST: Final = 64  # characters of what is typed in, spaces and hyphens included
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,9 @@ class Mfa:
         if not offered:
             raise NotEnrolledError(self.name, whose)
         period = self._opened(whose, offered).matching(code, float(now), self._drift)
-        codes, digests = _recovery(whose)
         if period is None:
             raise CodeRefusedError(self.name, whose, "wrong")
+        codes, digests = _recovery(whose)
         (confirmed,) = await self._run(whose, "confirm", offered, period, *digests)
         if not confirmed:  # another was offered or confirmed meanwhile
             raise CodeRefusedError(self.name, whose, "wrong")
@@ -155,7 +156,7 @@ class Mfa:
             RecoveryCodeNeededError: if there were too many, from others; it was not looked at.
             NotEnrolledError: if he has no second factor.
         """
-        whose = user_id(user)
+        whose, given = user_id(user), str(code)[:_LONGEST]
         try:
             await self._attempts.reserve(whose, source=source)
         except TooManyAttemptsError:
@@ -165,14 +166,14 @@ class Mfa:
         sealed, now, free = await self._run(whose, "begin", place, _GUESSES, _WINDOW)
         if not sealed:
             raise NotEnrolledError(self.name, whose)
-        recovery = recovery_digest(code, whose)
+        recovery = recovery_digest(given, whose)
         if recovery is not None:
             await self._spend(whose, recovery, place, source)
         elif not free:
             self._refuse(whose, source, "guessed_at")
             raise RecoveryCodeNeededError(self.name, whose)
         else:
-            await self._take(whose, code, str(sealed), float(now), place, source)
+            await self._take(whose, given, str(sealed), float(now), place, source)
         factor: Factor = "code" if recovery is None else "recovery"
         self._verified[factor] += 1
         await self._attempts.passed(whose, source=source)

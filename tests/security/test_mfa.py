@@ -156,6 +156,12 @@ async def test_a_recovery_code_is_good_once(mfa: Mfa, manual_clock: ManualClock)
         await mfa.new_recovery_codes("8")
 
 
+@pytest.mark.parametrize("code", ["", None, 287082, "\ud800" * 6, "1" * 1_000_000, " " * 10_000])
+async def test_what_is_no_code_is_wrong(mfa: Mfa, manual_clock: ManualClock, code: Any) -> None:
+    await enrolled(mfa, manual_clock)
+    assert await refused(mfa, code) == "wrong"
+
+
 async def test_one_users_code_is_not_anothers(mfa: Mfa, manual_clock: ManualClock) -> None:
     phone, codes = await enrolled(mfa, manual_clock)
     await enrolled(mfa, manual_clock, "8")
