@@ -55,7 +55,7 @@ async def world(folder: Path, **environment: object) -> AsyncIterator[World]:
                 "telegram_bot_token": SecretStr(server.token),
                 "telegram_api_url": server.url,
                 "upstream_url": upstream.url,
-                "database_url": f"sqlite:///{folder}/bot.db?timeout=10",
+                "database_url": f"sqlite:///{folder}/bot.db?timeout=60",
                 "status_port": 0,
                 **environment,
             }
@@ -284,11 +284,11 @@ async def test_stopped_by_sigterm_it_loses_nothing_and_answers_nothing_twice(
                 stderr=subprocess.DEVNULL,
             )
             try:
-                await eventually(given, timeout=30, what=f"{answers} answers")
+                await eventually(given, timeout=120, what=f"{answers} answers")
                 process.send_signal(signal.SIGTERM)
                 for user in users if answers == 1 else []:
                     user.send("/price btc")  # while it is being stopped
-                assert await asyncio.to_thread(process.wait, 20) == 0
+                assert await asyncio.to_thread(process.wait, 120) == 0
             finally:
                 process.kill()
                 process.wait()
