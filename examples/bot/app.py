@@ -105,7 +105,7 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         page = status_app(
             monitor,
             components=components,
-            metrics=metrics.render,
+            metrics=metrics.render_async,
             uptime=uptime,
             charts=history,
             title=settings.metrics.title,

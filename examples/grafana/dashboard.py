@@ -26,7 +26,10 @@ STATES = {
     "closed": "green", "up": "green", "shared": "green", "connected": "green", "idle": "blue",
     "local": "blue", "half_open": "yellow", "recovering": "yellow", "degraded": "orange",
     "shedding": "orange", "unknown": "purple", "isolated": "purple", "open": "red", "down": "red",
-    "running": "green", "stopped": "purple", "failed": "red",
+    "running": "green", "stopped": "purple", "failed": "red", "notifying": "green",
+    "standing by": "blue", "known": "green", "stale": "orange", "closing": "yellow",
+    "unreachable": "red", "ready": "green", "new": "blue", "starting": "blue",
+    "draining": "yellow", "ended": "purple",
 }  # fmt: skip
 
 

@@ -10,7 +10,9 @@ from examples.grafana.calls import (
     OVERLOAD,
     RETRY,
 )
+from examples.grafana.guard import ACCESS, SCREENING
 from examples.grafana.queries import Panel, Row, added, rate, states, total
+from examples.grafana.work import POOLS, WORK
 
 NAME = "{{name}}"
 
@@ -112,6 +114,32 @@ HEALTH = Row(
 )  # fmt: skip
 
 
+ALERTS = Row(
+    "Alerts",
+    [
+        states("State", "mobius_alert_manager_state", "notifying", "standing by"),
+        Panel("Firing", {"{{name}} {{severity}}": total("mobius_alert_manager_firing",
+                                                        "name, severity")}, stack=True),
+        Panel("Others", {"{{name}} pending": total("mobius_alert_manager_pending"),
+                         "{{name}} hidden": total("mobius_alert_manager_hidden"),
+                         "{{name}} incidents": total("mobius_alert_manager_incidents")},
+              help="Hidden: silenced, or explained by another."),
+        Panel("Notifications", {
+            "{{name}} {{channel}} sent": rate("mobius_alert_manager_sent_total", "name, channel"),
+            "{{name}} {{channel}} failed": rate("mobius_alert_manager_failures_total",
+                                                "name, channel"),
+            "{{name}} {{channel}} refused": rate("mobius_alert_manager_refused_total",
+                                                 "name, channel"),
+            "{{name}} dropped": rate("mobius_alert_manager_dropped_total")}, "ops"),
+        Panel("Still to be sent", {"{{name}} {{channel}}": total("mobius_alert_manager_waiting",
+                                                                 "name, channel")}, bad=10),
+        Panel("Looks at the rules", {
+            NAME: rate("mobius_alert_manager_looks_total"),
+            "{{name}} that failed": rate("mobius_alert_manager_rule_errors_total")}, "ops"),
+    ],
+)  # fmt: skip
+
+
 SYSTEM = Row(
     "Process and machine",
     [
@@ -191,6 +219,6 @@ METRICS = Row(
 )  # fmt: skip
 
 ROWS = [
-    OVERVIEW, FUNCTIONS, CACHE, BREAKER, RETRY, BULKHEAD, LIMITS, OVERLOAD, OUTBOUND, HEALTH,
-    SYSTEM, BUSINESS, METRICS,
+    OVERVIEW, FUNCTIONS, CACHE, BREAKER, RETRY, BULKHEAD, LIMITS, OVERLOAD, OUTBOUND, POOLS,
+    WORK, HEALTH, ALERTS, ACCESS, SCREENING, SYSTEM, BUSINESS, METRICS,
 ]  # fmt: skip

@@ -247,11 +247,12 @@ class MetricsCollector:
     def timed(self, func: F, /) -> F: ...
     @overload
     def timed(
-        self, /, *, name: str = ..., buckets: Sequence[float] | None = None
-    ) -> Callable[[F], F]: ...
+        self, /, *, name: str = ..., buckets: Sequence[float] | None = None,
+        exemplar: _measure.Exemplify | None = None,
+    ) -> Callable[[F], F]: ...  # fmt: skip
     def timed(
         self, func: Any = None, /, *, name: str = "function_seconds",
-        buckets: Sequence[float] | None = None,
+        buckets: Sequence[float] | None = None, exemplar: _measure.Exemplify | None = None,
     ) -> Any:  # fmt: skip
         """Time the calls of a function, sync or async: a histogram by `function` and `outcome`.
 
@@ -259,15 +260,19 @@ class MetricsCollector:
             func: what is decorated.
             name: of the histogram, made to end in `_seconds`; functions may share it.
             buckets: of it, if this is the first that names it.
+            exemplar: asked at the end of each call, in its context, for what the call can be found
+                by: `{"trace_id": …}`, or None. Its bucket keeps the last; OpenMetrics shows it.
 
         Raises:
             ConfigurationError: for what is no function that returns once, or a `name` that stands
                 for something else already.
         """
+        good = exemplar is None or callable(exemplar)
+        require(good, "exemplar", exemplar, "a function without arguments that returns labels")
         labels, name = ("function", "outcome"), f"{name.removesuffix('_seconds')}_seconds"
         seconds = self._declared.shared("histogram", name, _measure.SECONDS, labels, buckets)
         return self._apply(
-            func, lambda plain: _measure.timed(plain, seconds, self._clock.monotonic)
+            func, lambda plain: _measure.timed(plain, seconds, self._clock.monotonic, exemplar)
         )
 
     @overload

@@ -8,6 +8,7 @@ turns out to return a coroutine has that timed.
 import asyncio
 import inspect
 import logging
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -28,6 +29,7 @@ Function = Callable[..., Any]
 Values = tuple[object, ...]
 By = str | Sequence[str] | Mapping[str, str | Function]
 Paths = dict[str, str | Function]
+Exemplify = Callable[[], Mapping[str, str] | None]
 
 SECONDS = "Seconds that calls took, by function and outcome"
 CALLS = "Calls that ended, by function and outcome"
@@ -49,22 +51,45 @@ def outcome_of(error: BaseException | None) -> Outcome:
     return "rejected" if isinstance(error, Rejected) else "error"
 
 
-def timed(func: F, seconds: Labelled[Histogram], now: Callable[[], float]) -> F:
+def timed(
+    func: F, seconds: Labelled[Histogram], now: Callable[[], float], exemplar: Exemplify | None
+) -> F:
     """Observe how long each call takes, by outcome."""
+    observer = operator.attrgetter("observe") if exemplar is None else _noting(exemplar)
 
     def wrap(plain: Function) -> Function:
         name = _name_of(plain)
-        ok = seconds.labels(name, "ok").observe
+        ok = observer(seconds.labels(name, "ok"))
 
         def end(started: float, error: BaseException | None) -> None:
             took = now() - started
-            seconds.labels(name, outcome_of(error)).observe(took)
+            observer(seconds.labels(name, outcome_of(error)))(took)
 
         if _is_async(plain):
             return _timer(plain, now, ok, end)
         return _around(plain, lambda *args, **kwargs: now(), end)
 
     return _decorate(func, "timed", wrap)
+
+
+def _noting(exemplar: Exemplify) -> Callable[[Histogram], Callable[[float], None]]:
+    """Return what makes an observer that asks for each call's exemplar.
+
+    One that raises gives none, and is logged once: to time a call never makes it fail.
+    """
+    failed = False
+
+    def found() -> Mapping[str, str] | None:
+        nonlocal failed
+        try:
+            return exemplar()
+        except Exception:
+            if not failed:
+                failed = True
+                log.exception("the exemplar of a call, from %r, is not known", exemplar)
+            return None
+
+    return lambda series: lambda took: series.observe(took, found())
 
 
 def _timer(

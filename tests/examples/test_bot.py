@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -28,7 +29,9 @@ from examples.bot.settings import CONFIG, Environment, ProductionFile, Settings
 from examples.bot.upstream import Upstream
 from mobius_infra.breaker import CircuitBreaker, CircuitOpenError, Outcome, State
 from mobius_infra.testing import ManualClock
+from tests.servers.missing import obtain
 from tests.servers.ports import free_port
+from tests.servers.prometheus import PrometheusServer
 from tests.servers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +58,7 @@ async def world(folder: Path, **environment: object) -> AsyncIterator[World]:
                 "telegram_bot_token": SecretStr(server.token),
                 "telegram_api_url": server.url,
                 "upstream_url": upstream.url,
-                "database_url": f"sqlite:///{folder}/bot.db?timeout=10",
+                "database_url": f"sqlite:///{folder}/bot.db?timeout=60",
                 "status_port": 0,
                 **environment,
             }
@@ -109,6 +112,32 @@ async def test_a_button_asks_again(here: World) -> None:
     message = await user.reply()
     user.press(message, message["reply_markup"]["inline_keyboard"][0][0]["callback_data"])
     assert (await user.reply())["text"].startswith("1 ETH = ")
+
+
+@pytest.mark.external_service
+async def test_a_prometheus_server_scrapes_it_and_refuses_nothing(here: World) -> None:
+    ada = here.server.user("Ada")
+    for _ in range(3):
+        await here.ask(ada, "/price btc")
+    port = urlsplit(here.parts.status_url).port
+    assert port is not None
+    server = obtain(lambda: PrometheusServer(port), required=False)
+    try:
+        await asyncio.to_thread(server.start)
+
+        async def ask(expression: str) -> list[float]:
+            return list((await asyncio.to_thread(server.query, expression)).values())
+
+        async def scraped() -> bool:
+            return await ask("sum(mobius_cache_hits_total)") == [2]
+
+        await eventually(scraped, timeout=120, what="a scrape that succeeded")
+        assert await ask('mobius_circuit_breaker_state{state="closed"}') == [1]
+        assert await ask("sum(mobius_scrape_failures_total) or vector(0)") == [0]
+        (target,) = (await asyncio.to_thread(server.get, "targets"))["activeTargets"]
+        assert target["lastError"] == ""
+    finally:
+        await asyncio.to_thread(server.close)
 
 
 async def test_it_knows_who_uses_it_for_what_and_how_far_they_come(here: World) -> None:
@@ -262,7 +291,7 @@ async def test_stopped_by_sigterm_it_loses_nothing_and_answers_nothing_twice(
             "TELEGRAM_BOT_TOKEN": server.token,
             "TELEGRAM_API_URL": server.url,
             "UPSTREAM_URL": upstream.url,
-            "DATABASE_URL": f"sqlite:///{tmp_path}/bot.db",
+            "DATABASE_URL": f"sqlite:///{tmp_path}/bot.db?timeout=60",
             "STATUS_PORT": "0",
         }
         if mode == "webhook":
@@ -284,11 +313,11 @@ async def test_stopped_by_sigterm_it_loses_nothing_and_answers_nothing_twice(
                 stderr=subprocess.DEVNULL,
             )
             try:
-                await eventually(given, timeout=30, what=f"{answers} answers")
+                await eventually(given, timeout=120, what=f"{answers} answers")
                 process.send_signal(signal.SIGTERM)
                 for user in users if answers == 1 else []:
                     user.send("/price btc")  # while it is being stopped
-                assert await asyncio.to_thread(process.wait, 20) == 0
+                assert await asyncio.to_thread(process.wait, 120) == 0
             finally:
                 process.kill()
                 process.wait()

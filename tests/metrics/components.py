@@ -1,7 +1,9 @@
 """One of every component there is to watch, and what may be asked of their metrics."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
@@ -22,7 +24,7 @@ from mobius_infra.breaker import (
 from mobius_infra.cache import Cache
 from mobius_infra.core import Component
 from mobius_infra.core.backends._memory import MemoryBackend
-from mobius_infra.health import HealthMonitor, Supervisor, Uptime
+from mobius_infra.health import AlertManager, HealthMonitor, Supervisor, Uptime
 from mobius_infra.metrics import (
     ActiveUsers,
     EventLoop,
@@ -40,6 +42,18 @@ from mobius_infra.metrics import (
 from mobius_infra.metrics._declared import OWN
 from mobius_infra.metrics._names import series_names
 from mobius_infra.metrics._watched import kind_of
+from mobius_infra.perf import (
+    Background,
+    BalancedPool,
+    Endpoint,
+    Lifespan,
+    Pool,
+    WorkQueue,
+    batched,
+    coalesced,
+    debounced,
+    run_in_threads,
+)
 from mobius_infra.ratelimit import (
     AdaptiveLimiter,
     LoadShedder,
@@ -48,6 +62,7 @@ from mobius_infra.ratelimit import (
     RateLimiter,
     fair,
 )
+from mobius_infra.security import Access, Detector, Policy
 from mobius_infra.testing import ManualClock
 
 EVERYWHERE = frozenset({"name", "service", "instance", "job", "worker"})
@@ -59,6 +74,7 @@ def components(directory: Path) -> list[Component]:
     clock = ManualClock()
     metrics = MetricsCollector("bot")
     exporter = ConsoleMetricExporter()
+    database = Pool("database", partial(asyncio.sleep, 0), clock=clock)
     return [
         Cache("prices", ttl=30, clock=clock),
         CircuitBreaker("upstream", clock=clock),
@@ -81,6 +97,18 @@ def components(directory: Path) -> list[Component]:
         HealthMonitor(),
         Supervisor(clock=clock),
         Uptime("shop", read=dict, clock=clock),
+        AlertManager(clock=clock),
+        Lifespan("shop", clock=clock),
+        database,
+        BalancedPool("replicas", [Endpoint(database)], clock=clock),
+        Background("mails", clock=clock),
+        WorkQueue("jobs", asyncio.sleep, clock=clock),
+        run_in_threads("pdf", clock=clock),
+        batched("users", clock=clock),
+        coalesced("rates"),
+        debounced("save", 1, clock=clock),
+        Access("access", Policy([]), clock=clock),
+        Detector("chat", clock=clock),
         Process(),
         Machine(),
         EventLoop(),
