@@ -28,6 +28,49 @@ from mobius_infra.security._access_explain import (
 from mobius_infra.security._access_stats import (
     AccessStats,
 )
+from mobius_infra.security._audit import (
+    AuditLog,
+)
+from mobius_infra.security._audit_checkpoint import (
+    BackendWitness,
+    Checkpoint,
+    FileWitness,
+    Witness,
+)
+from mobius_infra.security._audit_entry import (
+    Entry,
+)
+from mobius_infra.security._audit_errors import (
+    AuditError,
+    AuditWriteError,
+    RecordError,
+    TrailError,
+    TrailVersionError,
+)
+from mobius_infra.security._audit_events import (
+    AuditFailed,
+    AuditRecovered,
+    AuditStats,
+    NotesDropped,
+    SegmentBegun,
+    SegmentsDropped,
+    TrailDamaged,
+    TrailRepaired,
+    UpkeepFailed,
+    WitnessFailed,
+)
+from mobius_infra.security._audit_export import (
+    export_entries,
+)
+from mobius_infra.security._audit_read import (
+    load_tree,
+    read_trail,
+)
+from mobius_infra.security._audit_verify import (
+    Problem,
+    Report,
+    verify_trail,
+)
 from mobius_infra.security._cipher import (
     Cipher,
     DecryptionError,
@@ -48,6 +91,12 @@ from mobius_infra.security._detect import (
 )
 from mobius_infra.security._keys import (
     Key,
+)
+from mobius_infra.security._merkle import (
+    Tree,
+    leaf_hash,
+    verify_consistency,
+    verify_inclusion,
 )
 from mobius_infra.security._pii import (
     Found,
@@ -86,6 +135,14 @@ __all__ = [
     "AccessFailed",
     "AccessRefused",
     "AccessStats",
+    "AuditError",
+    "AuditFailed",
+    "AuditLog",
+    "AuditRecovered",
+    "AuditStats",
+    "AuditWriteError",
+    "BackendWitness",
+    "Checkpoint",
     "Cipher",
     "Condition",
     "ConditionError",
@@ -94,6 +151,8 @@ __all__ = [
     "DecryptionError",
     "Detector",
     "DetectorStats",
+    "Entry",
+    "FileWitness",
     "Finding",
     "Found",
     "GrantDeniedError",
@@ -101,31 +160,52 @@ __all__ = [
     "GrantsRestored",
     "Key",
     "Mode",
+    "NotesDropped",
     "Policy",
     "PolicyFile",
     "PolicyRefused",
     "PolicyReplaced",
+    "Problem",
+    "RecordError",
     "RedactingFilter",
     "Redactor",
+    "Report",
     "Request",
     "Rewritten",
     "Role",
     "RoleChanged",
     "Rule",
     "ScreenedError",
+    "SegmentBegun",
+    "SegmentsDropped",
     "Sink",
     "Subject",
     "SubjectErasedError",
     "SubjectKeys",
     "Suspected",
+    "TrailDamaged",
+    "TrailError",
+    "TrailRepaired",
+    "TrailVersionError",
+    "Tree",
+    "UpkeepFailed",
     "Verdict",
     "View",
+    "Witness",
+    "WitnessFailed",
     "compare",
+    "export_entries",
     "find_personal",
     "inspect_text",
+    "leaf_hash",
     "load_policy",
+    "load_tree",
     "owner",
     "parse_policy",
+    "read_trail",
     "rewrite_values",
+    "verify_consistency",
+    "verify_inclusion",
+    "verify_trail",
     "views",
 ]

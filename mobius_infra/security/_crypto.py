@@ -1,13 +1,27 @@
 """The one module that imports cryptography and argon2 for keys and ciphers."""
 
 from argon2.low_level import Type, hash_secret_raw
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-__all__ = ["AESGCM", "Fernet", "InvalidTag", "InvalidToken", "argon2id", "hkdf"]
+__all__ = [
+    "AESGCM",
+    "Ed25519PrivateKey",
+    "Ed25519PublicKey",
+    "Fernet",
+    "InvalidSignature",
+    "InvalidTag",
+    "InvalidToken",
+    "argon2id",
+    "hkdf",
+]
 
 
 def hkdf(key: bytes, purpose: bytes, length: int = 32) -> bytes:

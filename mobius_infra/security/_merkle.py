@@ -152,10 +152,8 @@ def verify_inclusion(
     for each in proof:
         if last == 0:
             return False
-        if place & 1 or place == last:
-            made = node_hash(each, made)
-        else:
-            made = node_hash(made, each)
+        is_right = place & 1 or place == last
+        made = node_hash(each, made) if is_right else node_hash(made, each)
         place, last = _parent(place, last)
     return last == 0 and made == root
 
