@@ -83,9 +83,7 @@ def _cef(entry: Entry) -> str:
         "cs1": entry.object,
         "cs2Label": "subject" if entry.subject else "",
         "cs2": entry.subject,
-        "msg": encode(entry.details).decode()
-        if entry.details
-        else "",
+        "msg": encode(entry.details).decode() if entry.details else "",
     }
     return header + " ".join(f"{name}={_value(each)}" for name, each in extension.items() if each)
 

@@ -1,6 +1,6 @@
 """Finds what was changed in a trail, left out of it, moved, added, or cut off."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -110,10 +110,17 @@ def verify_trail(
         TrailError: if there is no trail.
         TrailVersionError: if it is by a newer release.
     """
-    there = settled(Path(path))
+    codes = Codes(keys)
     trusted = {Signer(key).public_key for key in keys} | set(public_keys)
-    check = _Check(Codes(keys), trusted, head)
-    for each in there:
+    return check_files(settled(Path(path)), codes, trusted, head)
+
+
+def check_files(
+    files: Sequence[Segment], codes: Codes, trusted: Set[str], head: Checkpoint | None
+) -> Report:
+    """Verify a trail's files; see `verify_trail`."""
+    check = _Check(codes, trusted, head)
+    for each in files:
         try:
             check.segment(each)
         except TrailVersionError:
@@ -126,7 +133,7 @@ def verify_trail(
 class _Check:
     """A verification under way."""
 
-    def __init__(self, codes: Codes, trusted: set[str], head: Checkpoint | None) -> None:
+    def __init__(self, codes: Codes, trusted: Set[str], head: Checkpoint | None) -> None:
         self._codes, self._trusted, self._head = codes, trusted, head
         self._chain: Chain | None = None
         self._key: ChainKey | None = None
