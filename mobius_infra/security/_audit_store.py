@@ -113,6 +113,7 @@ class Store:
         """
         if not CAN_LOCK:
             raise TrailError(str(self._directory), "can only be written on a POSIX system")
+        self._chain, self.trail = Chain.start(), ""  # what is there counts, opened again too
         self._directory.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._lock = os.open(self._directory / CURRENT, flags, 0o600)
@@ -218,7 +219,7 @@ class Store:
             file.seek(self._offset)
             while line := file.readline(MAX_LINE):
                 whole = self._chain.follow(self._key, line.removesuffix(b"\n"))
-                if not line.endswith(b"\n"):
+                if not line.endswith(b"\n") and len(line) < MAX_LINE:
                     self._mend(line, whole, now)
                     return
                 if not whole:

@@ -1,6 +1,7 @@
 """Finds what was changed in a trail, left out of it, moved, added, or cut off."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -116,7 +117,7 @@ def verify_trail(
 
 
 def check_files(
-    files: Sequence[Segment], codes: Codes, trusted: Set[str], head: Checkpoint | None
+    files: Sequence[Segment], codes: Codes, trusted: AbstractSet[str], head: Checkpoint | None
 ) -> Report:
     """Verify a trail's files; see `verify_trail`."""
     check = _Check(codes, trusted, head)
@@ -133,7 +134,7 @@ def check_files(
 class _Check:
     """A verification under way."""
 
-    def __init__(self, codes: Codes, trusted: Set[str], head: Checkpoint | None) -> None:
+    def __init__(self, codes: Codes, trusted: AbstractSet[str], head: Checkpoint | None) -> None:
         self._codes, self._trusted, self._head = codes, trusted, head
         self._chain: Chain | None = None
         self._key: ChainKey | None = None
