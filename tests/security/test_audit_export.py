@@ -29,8 +29,10 @@ def entry(**fields: str) -> Entry:
 def trail(path: Path) -> None:
     with opened(path) as store:
         for at, actor, action in [
-            (10.0, "ada", "wallet.paid"), (20.0, "bob", "wallet.seen"), (30.0, "ada", "role.granted"),
-        ]:  # fmt: skip
+            (10.0, "ada", "wallet.paid"),
+            (20.0, "bob", "wallet.seen"),
+            (30.0, "ada", "role.granted"),
+        ]:
             store.append([body(action, at=at, actor=actor)], at)
 
 
