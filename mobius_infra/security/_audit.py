@@ -290,7 +290,7 @@ class AuditLog:
         commits = self._running()
         try:
             await commits.flush()
-            if self._since:
+            if self._since or self._told.behind:
                 await self._last_checkpoint(commits)
             await self._told.settled()
             if self._upkeep is not None:

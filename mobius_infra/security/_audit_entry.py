@@ -158,6 +158,8 @@ class Preparer:
         Raises:
             RecordError: naming the place of what can't be.
         """
+        if not isinstance(value, Mapping):
+            raise RecordError(where, f"is {type(value).__name__}, and must be a mapping")
         made: dict[str, Any] = {}
         for name, each in value.items():
             if type(name) is not str:

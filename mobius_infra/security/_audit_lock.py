@@ -23,6 +23,18 @@ def locked(file: int) -> Iterator[None]:
 
 
 @contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Say whether nobody else is at it, of all processes and threads; do not wait for that."""
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
 def undisturbed(path: Path) -> Iterator[None]:
     """Keep those that write out for a moment, where that can be: a copy has no lock."""
     try:

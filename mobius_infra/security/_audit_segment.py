@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from mobius_infra.security._audit_errors import TrailError
-from mobius_infra.security._audit_lock import undisturbed
+from mobius_infra.security._audit_lock import alone, locked, undisturbed
 
 CURRENT: Final = "current"
 """The file that is locked by who writes, and names the newest segment."""
@@ -109,15 +109,29 @@ def lines_of(segment: Segment) -> Iterator[bytes]:
         raise TrailError(str(segment.path), f"can't be read: {error}") from error
 
 
+def pack_closed(directory: Path) -> None:
+    """Compress all files but the newest, unless another process or thread is at it.
+
+    Raises:
+        OSError: if one could not be written; it stays plain.
+    """
+    with alone(directory / "packing") as is_alone:
+        if is_alone:
+            for left in directory.glob(f"*{PACKED}.partial"):
+                left.unlink()  # by one that was killed
+            for each in segments(directory)[:-1]:
+                if not each.packed:
+                    pack(each)
+
+
 def pack(segment: Segment) -> None:
-    """Compress a closed file. Whenever it is killed, one whole file is there.
+    """Compress a closed file. Whenever this is killed, one whole file is there.
 
     Raises:
         OSError: if it can't be written; the plain one stays.
     """
     target = segment.path.with_name(segment.path.name.partition(".")[0] + PACKED)
-    # A name of this process: two may do the same, and both end with the same file.
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    partial = target.with_name(f"{target.name}.partial")
     try:
         with segment.path.open("rb") as plain, partial.open("wb") as raw:
             # No name and no time in it: the same entries give the same file.
@@ -125,15 +139,17 @@ def pack(segment: Segment) -> None:
                 shutil.copyfileobj(plain, packed, 1 << 18)
             raw.flush()
             os.fsync(raw.fileno())
-        partial.rename(target)
+        # Locked by a handle of its own: who writes must not drop the file between look and rename,
+        # which would bring it back.
+        with (target.parent / CURRENT).open("rb") as current, locked(current.fileno()):
+            if segment.path.exists():
+                partial.rename(target)
+                force_directory(target.parent)
+                segment.path.unlink()
     except FileNotFoundError:
+        pass  # it was dropped meanwhile
+    finally:
         partial.unlink(missing_ok=True)
-        return  # another process was first
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    force_directory(segment.path.parent)
-    segment.path.unlink(missing_ok=True)
 
 
 def force_directory(directory: Path) -> None:

@@ -8,8 +8,9 @@ a group that could not be written nothing stays.
 
 import os
 import secrets
-from collections.abc import Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +29,7 @@ from mobius_infra.security._audit_segment import (
     force_directory,
     lines_of,
     name_of,
-    pack,
+    pack_closed,
     segments,
 )
 
@@ -115,9 +116,8 @@ class Store:
             raise TrailError(str(self._directory), "can only be written on a POSIX system")
         self._chain, self.trail = Chain.start(), ""  # what is there counts, opened again too
         self._directory.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._lock = os.open(self._directory / CURRENT, flags, 0o600)
-        with locked(self._lock):
+        self._lock = self._open_lock()
+        with self._locked():
             self._catch_up(now)
             self._drop(now)
 
@@ -135,7 +135,7 @@ class Store:
             OSError: if they could not be written.
             TrailError: if the trail can't be continued.
         """
-        with locked(self._lock):
+        with self._locked():
             self._catch_up(now)
             if self._is_full(now):
                 self._rotate(now, self._chain)
@@ -149,9 +149,23 @@ class Store:
             OSError: if it could not be written; it is tried again after the next rotation.
         """
         if self._rules.compress:
-            for each in segments(self._directory)[:-1]:
-                if not each.packed:
-                    pack(each)
+            pack_closed(self._directory)
+
+    def _open_lock(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        return os.open(self._directory / CURRENT, flags, 0o600)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        while True:
+            with locked(self._lock):
+                if os.fstat(self._lock).st_nlink:
+                    yield
+                    return
+            # Somebody removed the file: others lock the one that took its place.
+            os.close(self._lock)
+            self._lock = -1
+            self._lock = self._open_lock()
 
     # Taking in what is there.
 
@@ -261,7 +275,7 @@ class Store:
         try:
             write_all(self._file, data)
             if self._rules.durable:
-                os.fdatasync(self._file)
+                force(self._file)
         except OSError:
             try:
                 os.ftruncate(self._file, self._offset)
@@ -359,6 +373,18 @@ class Store:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def force(file: int) -> None:
+    """Force to the disk what was written.
+
+    Raises:
+        OSError: if it can't be; then nobody knows what is there.
+    """
+    if sys.platform == "darwin":
+        os.fsync(file)
+    else:
+        os.fdatasync(file)
 
 
 def write_all(file: int, data: bytes) -> None:

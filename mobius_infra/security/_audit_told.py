@@ -21,19 +21,23 @@ from mobius_infra.security._audit_store import Fact, Written
 
 
 class Told:
-    """Counters, events, and the witness, of one audit log."""
+    """Counters, events, and the witness, of one audit log.
+
+    Attributes:
+        behind: whether the witness could not keep the last that it was given.
+    """
 
     __slots__ = (
         "_checkpoints", "_clock", "_damaged", "_dropped", "_events", "_failed", "_failing", "_full",
         "_groups", "_name", "_next", "_recorded", "_repaired", "_running", "_witness",
-        "_witness_failures",
+        "_witness_failures", "behind",
     )  # fmt: skip
 
     def __init__(self, name: str, clock: Clock, events: Events, witness: Witness | None) -> None:
         self._name, self._clock, self._events, self._witness = name, clock, events, witness
         self._recorded = self._failed = self._dropped = self._groups = 0
         self._repaired = self._damaged = self._checkpoints = self._witness_failures = 0
-        self._failing = self._full = False
+        self._failing = self._full = self.behind = False
         self._next: Checkpoint | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -111,6 +115,7 @@ class Told:
             return
         try:
             await self._witness.keep(checkpoint)
+            self.behind = False
         except Exception as error:
             self._no_witness(checkpoint, error)
             raise
@@ -120,10 +125,12 @@ class Told:
             self._next = None
             try:
                 await self._witness.keep(checkpoint)
+                self.behind = False
             except Exception as error:  # noqa: BLE001 - whatever the user's witness raises is told
                 self._no_witness(checkpoint, error)
 
     def _no_witness(self, checkpoint: Checkpoint, error: Exception) -> None:
+        self.behind = True
         self._witness_failures += 1
         reason = f"{type(error).__name__}: {error}"
         self._events.emit(

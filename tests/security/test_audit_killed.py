@@ -19,7 +19,8 @@ from mobius_infra.security import TrailError, verify_trail
 from mobius_infra.security import _audit_store as module
 from mobius_infra.security._audit_chain import Codes
 from mobius_infra.security._audit_checkpoint import Signer
-from mobius_infra.security._audit_segment import name_of, segments
+from mobius_infra.security._audit_lock import alone
+from mobius_infra.security._audit_segment import name_of, pack, segments
 from mobius_infra.security._audit_store import Store
 
 from .audit_support import KEY, RULES, body, entries, lines, opened, small_trail
@@ -247,6 +248,58 @@ def test_two_that_write_take_turns_over_files_that_either_begins(tmp_path: Path)
     assert report.ok
     actions = [each.action for each in entries(tmp_path) if each.type == "record"]
     assert actions == sorted(actions, key=int)
+
+
+def test_who_locks_a_file_that_was_removed_locks_the_new_one(tmp_path: Path) -> None:
+    with opened(tmp_path) as one:
+        (tmp_path / "current").unlink()
+        with opened(tmp_path) as other:
+            for number in range(6):
+                (one if number % 2 else other).append([body(str(number))], 1.0)
+            before = os.fstat(one._lock).st_ino
+            assert before == os.fstat(other._lock).st_ino
+    assert verify_trail(tmp_path, [KEY]).ok
+    assert [each.action for each in entries(tmp_path)[1:]] == list("012345")
+
+
+def test_what_is_dropped_while_it_is_compressed_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = replace(RULES, max_bytes=100, keep=10.0)
+    with opened(tmp_path, rules=rules) as store:
+        for at in (0.0, 1.0, 2.0):
+            store.append([body()], at)
+        first = segments(tmp_path)[0]
+
+        def meanwhile(file: int) -> None:
+            monkeypatch.undo()
+            store.append([body()], 50.0)
+            real(file)
+
+        real = os.fsync
+        monkeypatch.setattr(os, "fsync", meanwhile)
+        pack(first)
+    assert segments(tmp_path)[0].first > 0
+    assert not list(tmp_path.glob("*.partial"))
+    assert verify_trail(tmp_path, [KEY]).ok
+
+
+def test_only_one_compresses_and_clears_what_a_killed_one_left(tmp_path: Path) -> None:
+    rules = replace(RULES, max_bytes=100)
+    with opened(tmp_path, rules=rules) as store:
+        for _ in range(3):
+            store.append([body()], 1.0)
+        left = tmp_path / f"{segments(tmp_path)[0].path.name}.gz.partial"
+        left.write_bytes(b"half")
+        with alone(tmp_path / "packing") as is_alone:
+            assert is_alone
+            store.pack()
+            assert left.exists()
+            assert not any(each.packed for each in segments(tmp_path))
+        store.pack()
+        assert not left.exists()
+        assert [each.packed for each in segments(tmp_path)] == [True, True, False]
+    assert verify_trail(tmp_path, [KEY]).ok
 
 
 def test_what_was_changed_is_left_and_another_file_goes_on(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from mobius_infra.security._audit_chain import START, Chain, ChainKey, Head, hea
 from mobius_infra.security._audit_checkpoint import Signer
 from mobius_infra.security._audit_entry import encode
 from mobius_infra.security._audit_segment import name_of, pack, segments
+from mobius_infra.security._merkle import Frontier
 
 from .audit_support import KEY, OTHER, RULES, body, detected, finds, lines, opened, small_trail
 
@@ -369,6 +370,13 @@ def test_codes_are_hmac_sha_256(before: bytes, data: bytes) -> None:
     assert ChainKey(KEY).code(before, data) == hmac.digest(secret, before + data, "sha256")
 
 
+def test_an_entry_of_another_place_does_not_follow() -> None:
+    key, here, there = ChainKey(KEY), Chain.start(), Chain.start()
+    there.tree = Frontier(1, [bytes(32)])
+    assert not here.follow(key, there.copy().add(key, body()).rstrip())
+    assert here.follow(key, Chain.start().add(key, body()).rstrip())
+
+
 def test_the_first_entry_follows_nothing(tmp_path: Path) -> None:
     chain, key = Chain(b"1" * 32, Chain.start().tree), ChainKey(KEY)
     fields = Head(1, "t", key.id, chain, 0.0).fields()
@@ -390,5 +398,5 @@ def test_compressing_twice_gives_the_same_file(tmp_path: Path) -> None:
     assert not segments(tmp_path)[0].packed  # where both are, the plain one is read
     pack(first)
     assert packed.path.read_bytes() == one
-    pack(first)  # another process was first
+    pack(first)  # another process was first, or dropped it
     assert packed.path.read_bytes() == one
