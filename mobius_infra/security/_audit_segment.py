@@ -133,6 +133,7 @@ def pack(segment: Segment) -> None:
     target = segment.path.with_name(segment.path.name.partition(".")[0] + PACKED)
     partial = target.with_name(f"{target.name}.partial")
     try:
+        partial.touch(0o600)
         with segment.path.open("rb") as plain, partial.open("wb") as raw:
             # No name and no time in it: the same entries give the same file.
             with gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as packed:

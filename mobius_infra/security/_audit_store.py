@@ -115,7 +115,10 @@ class Store:
         if not CAN_LOCK:
             raise TrailError(str(self._directory), "can only be written on a POSIX system")
         self._chain, self.trail = Chain.start(), ""  # what is there counts, opened again too
-        self._directory.mkdir(parents=True, exist_ok=True)
+        made = [each for each in (self._directory, *self._directory.parents) if not each.exists()]
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in made:
+            force_directory(each.parent)  # or a power cut takes all of it
         self._lock = self._open_lock()
         with self._locked():
             self._catch_up(now)
@@ -277,10 +280,9 @@ class Store:
             if self._rules.durable:
                 force(self._file)
         except OSError:
-            try:
+            # If that fails too, the next group finds what is there, and mends it.
+            with suppress(OSError):
                 os.ftruncate(self._file, self._offset)
-            except OSError:
-                self._forget()  # what is there is found out, and mended, before the next
             raise
         written = Written(self._chain.size, checkpoint)
         self._chain = chain
