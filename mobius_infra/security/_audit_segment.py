@@ -3,6 +3,7 @@
 import gzip
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -164,3 +165,26 @@ def force_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def force(file: int) -> None:
+    """Force to the disk what was written.
+
+    Raises:
+        OSError: if it can't be; then nobody knows what is there.
+    """
+    if sys.platform == "darwin":
+        os.fsync(file)
+    else:
+        os.fdatasync(file)
+
+
+def write_all(file: int, data: bytes) -> None:
+    """Write all of it.
+
+    Raises:
+        OSError: if a part could not be written; some of it may be there.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]

@@ -8,7 +8,6 @@ a group that could not be written nothing stays.
 
 import os
 import secrets
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,11 +25,13 @@ from mobius_infra.security._audit_segment import (
     CURRENT,
     MAX_LINE,
     Segment,
+    force,
     force_directory,
     lines_of,
     name_of,
     pack_closed,
     segments,
+    write_all,
 )
 
 
@@ -119,7 +120,6 @@ class Store:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for each in made:
             force_directory(each.parent)  # or a power cut takes all of it
-        self._lock = self._open_lock()
         with self._locked():
             self._catch_up(now)
             self._drop(now)
@@ -161,6 +161,8 @@ class Store:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         while True:
+            if self._lock < 0:
+                self._lock = self._open_lock()
             with locked(self._lock):
                 if os.fstat(self._lock).st_nlink:
                     yield
@@ -168,7 +170,6 @@ class Store:
             # Somebody removed the file: others lock the one that took its place.
             os.close(self._lock)
             self._lock = -1
-            self._lock = self._open_lock()
 
     # Taking in what is there.
 
@@ -257,11 +258,10 @@ class Store:
             self._offset += len(line) + 1
             return
         os.ftruncate(self._file, self._offset)
-        fact = Fact("repaired", self._chain.size, str(self._path()), len(line))
+        self.facts.append(Fact("repaired", self._chain.size, str(self._path()), len(line)))
         digest = sha256(line).hexdigest()
         fields = {"at": now, "type": "repaired", "bytes": len(line), "sha256": digest}
         self._write([encode(fields)], None)
-        self.facts.append(fact)
 
     # Writing.
 
@@ -301,6 +301,10 @@ class Store:
         line = chain.add(key, encode(Head(VERSION, self.trail, key.id, chain, now).fields()))
         partial = path.with_name(f"{path.name}.partial")
         before = os.pread(self._lock, 64, 0)
+        if self._file >= 0:
+            # Whole lines of one that was killed are there that nobody forced to the disk. A power
+            # cut must not take them when the next file goes on from them.
+            force(self._file)
         # Named before it is there: who has the file before it open must never go on in that.
         self._point_to(first)
         try:
@@ -375,26 +379,3 @@ class Store:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-
-
-def force(file: int) -> None:
-    """Force to the disk what was written.
-
-    Raises:
-        OSError: if it can't be; then nobody knows what is there.
-    """
-    if sys.platform == "darwin":
-        os.fsync(file)
-    else:
-        os.fdatasync(file)
-
-
-def write_all(file: int, data: bytes) -> None:
-    """Write all of it.
-
-    Raises:
-        OSError: if a part could not be written; some of it may be there.
-    """
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from mobius_infra.security import TrailError, verify_trail
-from mobius_infra.security import _audit_store as module
+from mobius_infra.security import TrailError, _audit_segment, _audit_store, verify_trail
 from mobius_infra.security._audit_chain import Codes
 from mobius_infra.security._audit_checkpoint import Signer
 from mobius_infra.security._audit_lock import alone
@@ -62,7 +61,7 @@ def test_a_torn_end_of_any_length_is_cut_off_and_told(tmp_path: Path) -> None:
         assert report.ok
         if missing == 1:  # nothing but the end of the line: the entry is whole
             assert (facts, report.repaired, report.size) == ([], 0, 6)
-        elif missing == last:
+        elif missing == last:  # nothing is torn
             assert (facts, report.repaired, report.size) == ([], 0, 5)
         else:
             assert [(each.kind, each.entry, each.size) for each in facts] == [
@@ -133,7 +132,8 @@ def test_a_crash_at_any_call_of_the_system_loses_nothing(
         acknowledged: dict[int, str] = {}
         store = Store(path, Codes([KEY]), Signer(KEY), replace(SMALL, durable=True, keep=2.0))
         system = Dying(after, draw)
-        monkeypatch.setattr(module, "os", system)
+        monkeypatch.setattr(_audit_store, "os", system)
+        monkeypatch.setattr(_audit_segment, "os", system)
         monkeypatch.setattr(Path, "unlink", system.unlinking())
         try:
             store.open(0.0)
@@ -347,3 +347,20 @@ def test_a_changed_head_of_the_newest_file_stops_the_start(tmp_path: Path) -> No
         file.write_bytes(changed)
         with pytest.raises(TrailError, match=r"0\.jsonl: (begins|has).*move it away"):
             opened(tmp_path).__enter__()
+
+
+def test_a_file_is_on_the_disk_before_another_goes_on_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int] = []
+
+    def forced(file: int) -> None:
+        done.append(os.fstat(file).st_ino)
+
+    with opened(tmp_path, rules=replace(RULES, max_bytes=100)) as store:
+        store.append([body()], 1.0)
+        monkeypatch.setattr(os, "fdatasync", forced)
+        monkeypatch.setattr(os, "fsync", forced)
+        store.append([body()], 1.0)
+    files = (tmp_path / name_of(0), tmp_path / name_of(2), tmp_path)
+    assert done == [each.stat().st_ino for each in files]
