@@ -3,7 +3,10 @@
 import sys
 from importlib import import_module
 
-COMMANDS = {"status": "mobius_infra.health._terminal"}
+COMMANDS = {
+    "audit": "mobius_infra.security._audit_terminal",
+    "status": "mobius_infra.health._terminal",
+}
 """The module of each command; its `main` takes the arguments, and returns the exit code."""
 
 

@@ -30,6 +30,49 @@ from mobius_infra.security._access_explain import (
 from mobius_infra.security._access_stats import (
     AccessStats,
 )
+from mobius_infra.security._audit import (
+    AuditLog,
+)
+from mobius_infra.security._audit_checkpoint import (
+    BackendWitness,
+    Checkpoint,
+    FileWitness,
+    Witness,
+)
+from mobius_infra.security._audit_entry import (
+    Entry,
+)
+from mobius_infra.security._audit_errors import (
+    AuditError,
+    AuditWriteError,
+    RecordError,
+    TrailError,
+    TrailVersionError,
+)
+from mobius_infra.security._audit_events import (
+    AuditFailed,
+    AuditRecovered,
+    AuditStats,
+    NotesDropped,
+    SegmentBegun,
+    SegmentsDropped,
+    TrailDamaged,
+    TrailRepaired,
+    UpkeepFailed,
+    WitnessFailed,
+)
+from mobius_infra.security._audit_export import (
+    export_entries,
+)
+from mobius_infra.security._audit_read import (
+    load_tree,
+    read_trail,
+)
+from mobius_infra.security._audit_verify import (
+    Problem,
+    Report,
+    verify_trail,
+)
 from mobius_infra.security._cipher import (
     Cipher,
     DecryptionError,
@@ -50,6 +93,12 @@ from mobius_infra.security._detect import (
 )
 from mobius_infra.security._keys import (
     Key,
+)
+from mobius_infra.security._merkle import (
+    Tree,
+    leaf_hash,
+    verify_consistency,
+    verify_inclusion,
 )
 from mobius_infra.security._mfa import (
     Enrolment,
@@ -130,6 +179,14 @@ __all__ = [
     "Attempts",
     "AttemptsSlowed",
     "AttemptsStats",
+    "AuditError",
+    "AuditFailed",
+    "AuditLog",
+    "AuditRecovered",
+    "AuditStats",
+    "AuditWriteError",
+    "BackendWitness",
+    "Checkpoint",
     "Cipher",
     "CodeRefusedError",
     "Condition",
@@ -140,6 +197,8 @@ __all__ = [
     "Detector",
     "DetectorStats",
     "Enrolment",
+    "Entry",
+    "FileWitness",
     "Finding",
     "Found",
     "GrantDeniedError",
@@ -152,6 +211,7 @@ __all__ = [
     "MfaStats",
     "Mode",
     "NotEnrolledError",
+    "NotesDropped",
     "PasswordRefusedError",
     "Passwords",
     "PasswordsStats",
@@ -159,16 +219,21 @@ __all__ = [
     "PolicyFile",
     "PolicyRefused",
     "PolicyReplaced",
+    "Problem",
+    "RecordError",
     "RecoveryCodeNeededError",
     "RecoveryCodeUsed",
     "RedactingFilter",
     "Redactor",
+    "Report",
     "Request",
     "Rewritten",
     "Role",
     "RoleChanged",
     "Rule",
     "ScreenedError",
+    "SegmentBegun",
+    "SegmentsDropped",
     "Session",
     "SessionEnded",
     "SessionEndedError",
@@ -186,14 +251,29 @@ __all__ = [
     "TooManyAttemptsError",
     "TooManySessionsError",
     "Totp",
+    "TrailDamaged",
+    "TrailError",
+    "TrailRepaired",
+    "TrailVersionError",
+    "Tree",
+    "UpkeepFailed",
     "Verdict",
     "View",
+    "Witness",
+    "WitnessFailed",
     "compare",
+    "export_entries",
     "find_personal",
     "inspect_text",
+    "leaf_hash",
     "load_policy",
+    "load_tree",
     "owner",
     "parse_policy",
+    "read_trail",
     "rewrite_values",
+    "verify_consistency",
+    "verify_inclusion",
+    "verify_trail",
     "views",
 ]

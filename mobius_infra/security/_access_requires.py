@@ -53,8 +53,10 @@ class Requires(AsyncDecorator):
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         access, permission, mfa = self._access, self._permission, self._mfa
-        subject_of = _source(self._subject, "subject", func)
-        resource_of = None if self._resource is None else _source(self._resource, "resource", func)
+        subject_of = source_of(self._subject, "subject", func)
+        resource_of = (
+            None if self._resource is None else source_of(self._resource, "resource", func)
+        )
 
         @wraps(func)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -81,7 +83,7 @@ class Requires(AsyncDecorator):
 
 
 # Any: any function's arguments, and whatever they lead to.
-def _source(source: Any, field: str, func: Callable[..., object]) -> Callable[..., Any]:
+def source_of(source: Any, field: str, func: Callable[..., object]) -> Callable[..., Any]:
     """Return a function of the call's arguments that gives the subject or the resource."""
     if isinstance(source, ContextVar):
         get = source.get
