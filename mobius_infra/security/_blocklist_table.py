@@ -1,0 +1,171 @@
+"""The blocks that a process knows, found without a round trip."""
+
+import heapq
+from collections.abc import Callable, Iterator
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Final
+
+from mobius_infra.core._address import read_address
+from mobius_infra.security._blocklist_names import Name, read_name
+from mobius_infra.security._blocklist_steps import Block
+from mobius_infra.security._radix import Radix
+
+_MAPPED: Final = b"\0" * 10 + b"\xff\xff"
+_NAT64: Final = b"\0\x64\xff\x9b"
+
+
+class BlockTable:
+    """Blocks by subject, and the smallest one that holds an address.
+
+    One that has ended is not found any more, but kept for its `times` until there is no room or
+    it is swept.
+
+    Args:
+        most: blocks at most; those that end soonest make room.
+        now: tells the time that blocks are measured in.
+    """
+
+    __slots__ = ("_due", "_held", "_most", "_now", "_ranges4", "_ranges6", "_v4", "_v6")
+
+    def __init__(self, most: int, now: Callable[[], float]) -> None:
+        self._most = most
+        self._now = now
+        self._held: dict[str, Block] = {}
+        self._due: list[tuple[float, str]] = []  # a heap; what was replaced stays until due
+        # Whole IPv4 addresses and IPv6 customers (/64) are nearly all: a dict finds those.
+        self._v4: dict[int, Block] = {}
+        self._v6: dict[int, Block] = {}
+        self._ranges4: Radix[Block] = Radix(32, 16)
+        self._ranges6: Radix[Block] = Radix(128, 32)
+
+    def find(
+        self,
+        user: str | int | None = None,
+        ip: str | None = None,
+        chat: str | int | None = None,
+    ) -> Block | None:
+        """Return a block that lasts now, if there is one."""
+        if user is not None:
+            found = self._held.get(f"user:{user}")
+            if found is not None and found.until > self._now():
+                return found
+        if ip is not None:
+            found = self._find_ip(ip)
+            if found is not None:
+                return found
+        if chat is not None:
+            found = self._held.get(f"chat:{chat}")
+            if found is not None and found.until > self._now():
+                return found
+        return None
+
+    def _find_ip(self, text: str) -> Block | None:
+        # The C parser takes a tenth of the time of `ipaddress`; what it does not take is rare.
+        try:
+            if ":" not in text:
+                return self._find_v4(int.from_bytes(inet_pton(AF_INET, text), "big"))
+            packed = inet_pton(AF_INET6, text)
+            if not packed.startswith((_MAPPED, _NAT64)):
+                return self._find_v6(int.from_bytes(packed, "big"))
+        except (OSError, ValueError, TypeError):
+            pass
+        address = read_address(text if isinstance(text, str) else None)
+        if address is None:
+            return None
+        if address.version == 4:
+            return self._find_v4(int(address))
+        return self._find_v6(int(address))
+
+    def _find_v4(self, address: int) -> Block | None:
+        found = self._v4.get(address) or self._ranges4.find(address)
+        while found is not None and found.until <= self._now():
+            self._unlist(found)  # else it would hide the larger range around it
+            found = self._v4.get(address) or self._ranges4.find(address)
+        return found
+
+    def _find_v6(self, address: int) -> Block | None:
+        found = self._v6.get(address >> 64) or self._ranges6.find(address)
+        while found is not None and found.until <= self._now():
+            self._unlist(found)
+            found = self._v6.get(address >> 64) or self._ranges6.find(address)
+        return found
+
+    def get(self, subject: str) -> Block | None:
+        """Return the block of exactly one subject, also one that has ended."""
+        return self._held.get(subject)
+
+    def put(self, block: Block) -> None:
+        """Add a block, in place of the subject's other one."""
+        self._held[block.subject] = block
+        heapq.heappush(self._due, (block.until, block.subject))
+        if block.until > self._now():
+            self._list(block)
+        while len(self._held) > self._most:
+            self._drop_soonest()
+        if len(self._due) > 2 * len(self._held) + 64:
+            self._due = [(each.until, each.subject) for each in self._held.values()]
+            heapq.heapify(self._due)
+
+    def pop(self, subject: str) -> Block | None:
+        """Remove a subject's block, its `times` with it."""
+        block = self._held.pop(subject, None)
+        if block is not None:
+            self._unlist(block)
+        return block
+
+    def sweep(self, oldest: float) -> None:
+        """Forget the blocks that ended before `oldest`."""
+        while self._due and self._due[0][0] <= oldest:
+            self._drop_soonest()
+
+    def shift(self, seconds: float) -> None:
+        """Move all blocks in time."""
+        for each in list(self._held.values()):
+            self.put(moved(each, seconds))
+
+    def _drop_soonest(self) -> None:
+        until, subject = heapq.heappop(self._due)
+        held = self._held.get(subject)
+        if held is not None and held.until == until:
+            self.pop(subject)
+
+    def _list(self, block: Block) -> None:
+        name = read_name(block.subject)
+        if name.by == "ip":
+            cell = self._cell(name)
+            if cell is None:
+                self._ranges(name).put(name.first, name.prefix, block)
+            else:
+                cell[0][cell[1]] = block
+
+    def _unlist(self, block: Block) -> None:
+        name = read_name(block.subject)
+        if name.by == "ip":
+            cell = self._cell(name)
+            if cell is None:
+                self._ranges(name).pop(name.first, name.prefix)
+            else:
+                cell[0].pop(cell[1], None)
+
+    def _cell(self, name: Name) -> tuple[dict[int, Block], int] | None:
+        if name.version == 4 and name.prefix == 32:
+            return self._v4, name.first
+        if name.version == 6 and name.prefix == 64:
+            return self._v6, name.first >> 64
+        return None
+
+    def _ranges(self, name: Name) -> Radix[Block]:
+        return self._ranges4 if name.version == 4 else self._ranges6
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Block]:
+        return iter(list(self._held.values()))
+
+
+def moved(block: Block, seconds: float) -> Block:
+    """Return a block at another time."""
+    return Block(
+        block.subject, block.since + seconds, block.until + seconds, block.times, block.reason
+    )
