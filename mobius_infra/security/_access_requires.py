@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-from mobius_infra.core import AsyncDecorator, ConfigurationError, require, signature_source
+from mobius_infra.core import AsyncDecorator, ConfigurationError, require
 from mobius_infra.security._access_patterns import parse_permission
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ class Requires(AsyncDecorator):
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         access, permission = self._access, self._permission
-        subject_of = _source(self._subject, "subject", func)
-        resource_of = None if self._resource is None else _source(self._resource, "resource", func)
+        subject_of = argument_source(self._subject, "subject", func)
+        resource_of = (
+            None if self._resource is None else argument_source(self._resource, "resource", func)
+        )
 
         @wraps(func)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -77,7 +79,7 @@ class Requires(AsyncDecorator):
 
 
 # Any: any function's arguments, and whatever they lead to.
-def _source(source: Any, field: str, func: Callable[..., object]) -> Callable[..., Any]:
+def argument_source(source: Any, field: str, func: Callable[..., object]) -> Callable[..., Any]:
     """Return a function of the call's arguments that gives the subject or the resource."""
     if isinstance(source, ContextVar):
         get = source.get

@@ -1,5 +1,6 @@
 """Names of subjects: `user:7`, `chat:-100`, `ip:192.0.2.1`, `ip:2001:db8::/64`, `ip:10.0.0.0/8`."""
 
+from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 from typing import Final, Literal, NamedTuple
 
@@ -32,7 +33,7 @@ class Name(NamedTuple):
     prefix: int = 0
 
 
-def read_name(text: str) -> Name:
+def read_name(text: object) -> Name:
     """Read a subject's name; an address or range may stand without `ip:`.
 
     An IPv6 address becomes its /64 (RFC 6177: no customer has less).
@@ -40,15 +41,31 @@ def read_name(text: str) -> Name:
     Raises:
         ConfigurationError: if it is none, or is the range of all addresses.
     """
-    kind, _, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
+    if not isinstance(text, str):
+        raise ConfigurationError("subject", text, _ALLOWED)
+    kind, _, rest = text.partition(":")
     if kind in ("user", "chat"):
-        if not (0 < len(rest) <= _LONGEST and rest.isprintable() and rest == rest.strip()):
+        if not _plain(rest):
             raise ConfigurationError("subject", text, _ALLOWED)
         return Name(text, "user" if kind == "user" else "chat")
     name = _read_range(rest if kind == "ip" else text)
     if name is None:
         raise ConfigurationError("subject", text, _ALLOWED)
     return name
+
+
+def id_name(by: By, id_: str | int) -> str:
+    """Return the name of the subject with an id; a digest of one that no list could hold."""
+    if type(id_) is int:
+        return f"{by}:{id_}"
+    text = str(id_)
+    if not _plain(text):
+        text = f"sha256:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    return f"{by}:{text}"
+
+
+def _plain(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST and text.isprintable() and " " not in text and "#" not in text
 
 
 def address_name(address: IPv4Address | IPv6Address) -> Name:
@@ -65,8 +82,8 @@ def ip_name(text: str | None) -> Name | None:
 
 
 def _read_range(text: str) -> Name | None:
-    if not isinstance(text, str) or "/" not in text:
-        return ip_name(text) if isinstance(text, str) else None
+    if "/" not in text:
+        return ip_name(text)
     try:
         network = ip_network(text)
     except ValueError:

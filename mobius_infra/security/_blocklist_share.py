@@ -196,12 +196,15 @@ class Share:
         for subject, block in blocks.items():
             if subject in owed:
                 mine = owed[subject]
-                if mine is None:
-                    continue
-                block = stronger(block, mine)
-            if self._table.get(subject) != block:
-                self._table.put(block)
+                if mine is not None:
+                    self._take(stronger(block, mine))
+            else:
+                self._take(block)
         self._names[shard] = frozenset(blocks)
+
+    def _take(self, block: Block) -> None:
+        if self._table.get(block.subject) != block:
+            self._table.put(block)
 
     async def _pay(self) -> None:
         """Write what is owed, and tell."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mobius_infra.core import require
 from mobius_infra.security._blocklist_names import read_name
@@ -143,9 +143,8 @@ def read_shard(data: bytes | None) -> dict[str, Block]:
     return {block.subject: block for block in blocks}
 
 
-def _read_row(
-    subject: str, since: float, until: float | None, times: int, reason: str, /
-) -> Block:
+# Any: whatever the backend holds; only what is of the right kind gets through.
+def _read_row(subject: Any, since: Any, until: Any, times: Any, reason: Any, /) -> Block:
     good = (
         isinstance(reason, str)
         and type(times) is int

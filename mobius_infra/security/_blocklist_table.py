@@ -6,7 +6,7 @@ from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
 from mobius_infra.core._address import read_address
-from mobius_infra.security._blocklist_names import Name, read_name
+from mobius_infra.security._blocklist_names import Name, id_name, read_name
 from mobius_infra.security._blocklist_steps import Block
 from mobius_infra.security._radix import Radix
 
@@ -46,7 +46,7 @@ class BlockTable:
     ) -> Block | None:
         """Return a block that lasts now, if there is one."""
         if user is not None:
-            found = self._held.get(f"user:{user}")
+            found = self._held.get(id_name("user", user))
             if found is not None and found.until > self._now():
                 return found
         if ip is not None:
@@ -54,7 +54,7 @@ class BlockTable:
             if found is not None:
                 return found
         if chat is not None:
-            found = self._held.get(f"chat:{chat}")
+            found = self._held.get(id_name("chat", chat))
             if found is not None and found.until > self._now():
                 return found
         return None
@@ -69,7 +69,7 @@ class BlockTable:
                 return self._find_v6(int.from_bytes(packed, "big"))
         except (OSError, ValueError, TypeError):
             pass
-        address = read_address(text if isinstance(text, str) else None)
+        address = read_address(str(text))
         if address is None:
             return None
         if address.version == 4:
@@ -93,6 +93,15 @@ class BlockTable:
     def get(self, subject: str) -> Block | None:
         """Return the block of exactly one subject, also one that has ended."""
         return self._held.get(subject)
+
+    def around(self, name: Name) -> Block | None:
+        """Return a block that lasts now, of a range that holds all of one."""
+        ranges = self._ranges(name)
+        while (found := ranges.covering(name.first, name.prefix)) is not None:
+            if found.until > self._now():
+                return found
+            self._unlist(found)
+        return None
 
     def put(self, block: Block) -> None:
         """Add a block, in place of the subject's other one."""

@@ -65,6 +65,15 @@ class Radix(Generic[V]):
             node = node.one if bits >> (node.shift - shift - 1) & 1 else node.zero
         return None
 
+    def covering(self, first: int, prefix: int) -> V | None:
+        """Return the value of the smallest range that holds all of a range."""
+        for shorter in range(prefix, -1, -1):
+            shift = self._width - shorter
+            value = self.get(first >> shift << shift, shorter)
+            if value is not None:
+                return value
+        return None
+
     def put(self, first: int, prefix: int, value: V) -> None:
         """Set the value of a range."""
         shift = self._width - prefix

@@ -187,8 +187,7 @@ def distance(one: tuple[float, float], other: tuple[float, float]) -> float:
     """Return kilometres between two places on the globe (the haversine formula)."""
     north1, east1, north2, east2 = map(radians, (*one, *other))
     chord = (
-        sin((north2 - north1) / 2) ** 2
-        + cos(north1) * cos(north2) * sin((east2 - east1) / 2) ** 2
+        sin((north2 - north1) / 2) ** 2 + cos(north1) * cos(north2) * sin((east2 - east1) / 2) ** 2
     )
     return 2 * 6371.0 * asin(sqrt(min(chord, 1.0)))
 
