@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-from mobius_infra.core import AsyncDecorator, ConfigurationError, require
+from mobius_infra.core import AsyncDecorator, ConfigurationError, require, signature_source
 from mobius_infra.security._access_patterns import parse_permission
 
 if TYPE_CHECKING:

@@ -359,9 +359,17 @@ class ThreatDetector:
     def stats(self) -> ThreatStats:
         """Return its numbers as they are now."""
         return ThreatStats(
-            self._reported, self._spared, self._ignored, dict(self._decisions), dict(self._fired),
-            dict(self._refused), self._book.forgotten, len(self._book), len(self._list.table), self._list.state,
-        )  # fmt: skip
+            reported=self._reported,
+            spared=self._spared,
+            ignored=self._ignored,
+            decisions=dict(self._decisions),
+            scenarios=dict(self._fired),
+            refused=dict(self._refused),
+            forgotten=self._book.forgotten,
+            subjects=len(self._book),
+            blocks=len(self._list.table),
+            blocklist=self._list.state,
+        )
 
     async def __aenter__(self) -> Self:
         """Share blocks with the fleet from now on."""
