@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Final
 
 from mobius_infra.security._baseline import Usual
-from mobius_infra.security._risk import Grades, decayed
+from mobius_infra.security._risk import Answer, Grades, decayed
 from mobius_infra.security._scenario import Drops
 from mobius_infra.security._threat_events import Evidence
 
@@ -44,11 +44,16 @@ class Book:
     Args:
         most: subjects at most.
         grades: say how risk decays.
+
+    Attributes:
+        graded: the tracks of those that get more than being observed.
+        forgotten: how many subjects made room.
     """
 
-    __slots__ = ("_grades", "_most", "_tracks", "forgotten")
+    __slots__ = ("_grades", "_most", "_tracks", "forgotten", "graded")
 
     def __init__(self, most: int, grades: Grades) -> None:
+        self.graded: dict[str, Track] = {}
         self.forgotten = 0
         self._most = most
         self._grades = grades
@@ -67,7 +72,7 @@ class Book:
         if len(self._tracks) >= self._most:
             oldest = islice(self._tracks.items(), _OLDEST)
             calmest = min(oldest, key=lambda item: item[1].risk(now, self._grades))
-            del self._tracks[calmest[0]]
+            self.pop(calmest[0])
             self.forgotten += 1
         track = self._tracks[subject] = Track()
         return track
@@ -75,6 +80,14 @@ class Book:
     def pop(self, subject: str) -> None:
         """Forget a subject."""
         self._tracks.pop(subject, None)
+        self.graded.pop(subject, None)
+
+    def grade(self, subject: str, answer: Answer) -> None:
+        """Keep in mind whether a subject gets more than being observed."""
+        if answer == "observe":
+            self.graded.pop(subject, None)
+        else:
+            self.graded[subject] = self._tracks[subject]
 
     def __len__(self) -> int:
         return len(self._tracks)

@@ -19,7 +19,7 @@ from mobius_infra.security._risk import SEVERITY, Answer, Grades, answer_to
 from mobius_infra.security._scenario import Activity, Scenario
 from mobius_infra.security._threat_allowed import Allowed, Users
 from mobius_infra.security._threat_answers import Explanation, Standing, ThreatStats
-from mobius_infra.security._threat_book import Book, Track
+from mobius_infra.security._threat_book import Book
 from mobius_infra.security._threat_events import (
     BlockedByHand,
     BlockLifted,
@@ -103,7 +103,7 @@ class ThreatDetector:
         self._allowed = Allowed(users, networks)
         self._book = Book(max_subjects, self._grades)
         self._watch = Watch(scenarios, baseline, self._book)
-        self._graded: dict[str, Track] = {}  # those that get more than being observed
+        self._graded = self._book.graded
         self._list = Blocklist(
             name, most=max_blocks, forget=self._terms.forget, backend=backend, events=self.events,
             clock=clock,
@@ -150,7 +150,7 @@ class ThreatDetector:
             block = next_block(held, at, self._terms, subject, f"{scenario} in {self.name}")
         # A block settles the risk: its end is a new beginning, but for the length of the next.
         track.set_risk(0.0 if answer == "block" else total, now)
-        self._grade(subject, track, "observe" if answer == "block" else answer)
+        self._book.grade(subject, "observe" if answer == "block" else answer)
         enforced = self._mode == "block"
         if block is not None and enforced:
             self._list.put(block)
@@ -170,12 +170,6 @@ class ThreatDetector:
             )
         )
         return evidence
-
-    def _grade(self, subject: str, track: Track, answer: Answer) -> None:
-        if answer == "observe":
-            self._graded.pop(subject, None)
-        else:
-            self._graded[subject] = track
 
     def check(
         self,
@@ -208,7 +202,7 @@ class ThreatDetector:
             if track is not None:
                 risk = track.risk(now, self._grades)
                 answer = answer_to(risk, self._grades)
-                self._grade(subject, track, answer)
+                self._book.grade(subject, answer)
                 if SEVERITY[answer] > SEVERITY[worst.answer]:
                     worst = Standing(answer, subject, risk)
         return worst
@@ -310,7 +304,6 @@ class ThreatDetector:
         """
         name = read_name(subject).text
         self._book.pop(name)
-        self._graded.pop(name, None)
         if self._list.lift(name) is None:
             return False
         self.events.emit(BlockLifted(source=self.name, at=self._time(), subject=name))
