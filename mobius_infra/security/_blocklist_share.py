@@ -5,7 +5,8 @@ message wakes the others. Messages may be lost: the stamps are looked at twice a
 a shard whose stamp is not the one seen last is read again. Whoever dies between shard and stamp
 leaves a change that nobody was told of, so with every look one shard is read in turn, too.
 
-While the backend is away, what was known stays, and what is decided here is owed to it.
+While the backend is away, what was known stays, and what is decided here is owed to it. One that
+comes back without its memory is told again what it knew.
 """
 
 import asyncio
@@ -184,8 +185,19 @@ class Share:
         shards = news if self._turn in news else [*news, self._turn]
         held = await self._backend.get_many([self._shard_key(each) for each in shards])
         for shard, data in zip(shards, held, strict=True):
-            self._apply(shard, read_shard(data))
+            if data is None:
+                self._remind(shard)
+            else:
+                self._apply(shard, read_shard(data))
             self._stamps[shard] = stamps[shard]
+
+    def _remind(self, shard: int) -> None:
+        """Owe a backend that has lost a shard, which is never deleted, what is known of it."""
+        for name in self._names[shard]:
+            block = self._table.get(name)
+            if block is not None:
+                self.owed.setdefault(name, block)
+        self._names[shard] = frozenset()
 
     def _apply(self, shard: int, blocks: dict[str, Block]) -> None:
         """Take what a shard says, but for what this process has not told yet."""

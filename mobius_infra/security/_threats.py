@@ -15,7 +15,7 @@ from mobius_infra.security._blocklist_steps import (
     require_positive,
 )
 from mobius_infra.security._blocklist_text import read_list, write_list
-from mobius_infra.security._risk import SEVERITY, Answer, Grades, answer_to
+from mobius_infra.security._risk import SEVERITY, Grades, answer_to
 from mobius_infra.security._scenario import Activity, Scenario
 from mobius_infra.security._threat_allowed import Allowed, Users
 from mobius_infra.security._threat_answers import Explanation, Standing, ThreatStats

@@ -6,7 +6,6 @@ python -m tests.security.threat_worker URL
 import asyncio
 import json
 import sys
-import time
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -40,16 +39,12 @@ async def main(url: str) -> None:
                 case "unblock":
                     answer = threats.unblock(rest[0])
                 case "refused":
-                    standing = threats.check(**rest[0])
-                    answer = standing.refused
-                case "times":
-                    block = threats.explain(rest[0]).block
-                    answer = None if block is None else block.times
+                    answer = threats.check(**rest[0]).refused
                 case "mute":
                     backend.publish = lose if rest[0] else publish
                 case "state":
                     answer = threats.stats().blocklist
-            print(json.dumps([answer, time.monotonic()]), flush=True)
+            print(json.dumps(answer), flush=True)
 
 
 asyncio.run(main(sys.argv[1]))
