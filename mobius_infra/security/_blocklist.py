@@ -1,9 +1,10 @@
 """The blocks of one detector, its own or the fleet's."""
 
 from mobius_infra.core import Backend, Clock, Events
-from mobius_infra.security._blocklist_share import Share, SharedTime
+from mobius_infra.security._blocklist_share import Share
 from mobius_infra.security._blocklist_steps import Block, stronger
 from mobius_infra.security._blocklist_table import BlockTable
+from mobius_infra.security._blocklist_time import SharedTime
 from mobius_infra.security._threat_events import BlocklistLost, BlocklistRestored
 
 

@@ -26,6 +26,7 @@ from mobius_infra.security._blocklist_steps import (
     write_shard,
 )
 from mobius_infra.security._blocklist_table import BlockTable, moved
+from mobius_infra.security._blocklist_time import SharedTime
 
 SHARDS: Final = 64
 """In how many values the blocks are kept: one of a full list has some 100 kB."""
@@ -33,31 +34,6 @@ SHARDS: Final = 64
 LOOK_EVERY: Final = 0.5  # seconds: what a lost message said is known within a second
 _RETRY: Final = 0.25  # seconds until a lost subscription is tried again
 _ATTEMPTS: Final = 100  # of a change, each lost to another's
-
-
-class SharedTime:
-    """The backend's time, told by this process's monotonic clock.
-
-    Until the backend was asked, it is what this machine believes.
-    """
-
-    __slots__ = ("_clock", "_offset", "known")
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._offset = clock.time() - clock.monotonic()
-        self.known = False
-
-    def __call__(self) -> float:
-        """Return seconds since the epoch."""
-        return self._clock.monotonic() + self._offset
-
-    def learn(self, there: float, asked_at: float) -> float:
-        """Take the backend's time, asked for at `asked_at`; return by how much it was wrong."""
-        offset = there - (asked_at + self._clock.monotonic()) / 2
-        wrong, self._offset = offset - self._offset, offset
-        self.known = True
-        return wrong
 
 
 class Share:

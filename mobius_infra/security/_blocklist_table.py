@@ -1,13 +1,14 @@
 """The blocks that a process knows, found without a round trip."""
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
 from mobius_infra.core._address import read_address
 from mobius_infra.security._blocklist_names import Name, id_name, read_name
 from mobius_infra.security._blocklist_steps import Block
+from mobius_infra.security._blocklist_time import SharedTime
 from mobius_infra.security._radix import Radix
 
 _MAPPED: Final = b"\0" * 10 + b"\xff\xff"
@@ -22,14 +23,14 @@ class BlockTable:
 
     Args:
         most: blocks at most; those that end soonest make room.
-        now: tells the time that blocks are measured in.
+        time: that blocks are measured in.
     """
 
-    __slots__ = ("_due", "_held", "_most", "_now", "_ranges4", "_ranges6", "_v4", "_v6")
+    __slots__ = ("_due", "_held", "_most", "_ranges4", "_ranges6", "_time", "_v4", "_v6")
 
-    def __init__(self, most: int, now: Callable[[], float]) -> None:
+    def __init__(self, most: int, time: SharedTime) -> None:
         self._most = most
-        self._now = now
+        self._time = time
         self._held: dict[str, Block] = {}
         self._due: list[tuple[float, str]] = []  # a heap; what was replaced stays until due
         # Whole IPv4 addresses and IPv6 customers (/64) are nearly all: a dict finds those.
@@ -45,17 +46,18 @@ class BlockTable:
         chat: str | int | None = None,
     ) -> Block | None:
         """Return a block that lasts now, if there is one."""
+        time = self._time  # its call, written out: that is a fifth of a hit
         if user is not None:
-            found = self._held.get(id_name("user", user))
-            if found is not None and found.until > self._now():
+            found = self._held.get(f"user:{user}" if type(user) is int else id_name("user", user))
+            if found is not None and found.until > time.monotonic() + time.offset:
                 return found
         if ip is not None:
             found = self._find_ip(ip)
             if found is not None:
                 return found
         if chat is not None:
-            found = self._held.get(id_name("chat", chat))
-            if found is not None and found.until > self._now():
+            found = self._held.get(f"chat:{chat}" if type(chat) is int else id_name("chat", chat))
+            if found is not None and found.until > time.monotonic() + time.offset:
                 return found
         return None
 
@@ -78,17 +80,23 @@ class BlockTable:
 
     def _find_v4(self, address: int) -> Block | None:
         found = self._v4.get(address) or self._ranges4.find(address)
-        while found is not None and found.until <= self._now():
-            self._unlist(found)  # else it would hide the larger range around it
+        while found is not None and self._ended(found):
             found = self._v4.get(address) or self._ranges4.find(address)
         return found
 
     def _find_v6(self, address: int) -> Block | None:
         found = self._v6.get(address >> 64) or self._ranges6.find(address)
-        while found is not None and found.until <= self._now():
-            self._unlist(found)
+        while found is not None and self._ended(found):
             found = self._v6.get(address >> 64) or self._ranges6.find(address)
         return found
+
+    def _ended(self, block: Block) -> bool:
+        """Say whether a block has ended; find it no more, or it would hide a larger range."""
+        time = self._time
+        if block.until > time.monotonic() + time.offset:
+            return False
+        self._unlist(block)
+        return True
 
     def get(self, subject: str) -> Block | None:
         """Return the block of exactly one subject, also one that has ended."""
@@ -98,16 +106,15 @@ class BlockTable:
         """Return a block that lasts now, of a range that holds all of one."""
         ranges = self._ranges(name)
         while (found := ranges.covering(name.first, name.prefix)) is not None:
-            if found.until > self._now():
+            if not self._ended(found):
                 return found
-            self._unlist(found)
         return None
 
     def put(self, block: Block) -> None:
         """Add a block, in place of the subject's other one."""
         self._held[block.subject] = block
         heapq.heappush(self._due, (block.until, block.subject))
-        if block.until > self._now():
+        if block.until > self._time():
             self._list(block)
         while len(self._held) > self._most:
             self._drop_soonest()

@@ -45,12 +45,10 @@ class Radix(Generic[V]):
 
     def find(self, address: int) -> V | None:
         """Return the value of the smallest range that holds `address`."""
-        found = None if self._above is None else _find(self._above, address)
         root = self._roots.get(address >> self._down)
-        if root is not None:
-            inner = _find(root, address)
-            if inner is not None:
-                return inner
+        found = None if root is None else _find(root, address)
+        if found is None and self._above is not None:
+            return _find(self._above, address)
         return found
 
     def get(self, first: int, prefix: int) -> V | None:
@@ -116,12 +114,13 @@ class Radix(Generic[V]):
 def _find(node: Node[V], address: int) -> V | None:
     found = None
     below: Node[V] | None = node
-    while below is not None and address >> below.shift == below.bits:
+    while below is not None:
+        shift = below.shift
+        if address >> shift != below.bits:
+            break
         if below.value is not None:
             found = below.value
-        # A whole address has nothing beneath: `shift - 1` is never asked of it.
-        shift = below.shift
-        if not shift:
+        if not shift:  # a whole address has nothing beneath
             break
         below = below.one if address >> (shift - 1) & 1 else below.zero
     return found

@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from mobius_infra.core import AsyncDecorator, require
 from mobius_infra.security._access_requires import argument_source
@@ -15,6 +16,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Source = str | Callable[..., object]
+
+
+_FIELDS: Final = ("user", "ip", "chat")
+# What is not there is nobody: a channel's post has no sender.
+_NOBODY: Final = (AttributeError, LookupError, TypeError)
 
 
 class Guarded(AsyncDecorator):
@@ -36,21 +42,31 @@ class Guarded(AsyncDecorator):
         self._sources = given
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        demand = self._threats.demand
-        sources = [(field, argument_source(each, field, func)) for field, each in
-                   self._sources.items()]  # fmt: skip
+        calm, demand = self._threats.calm, self._threats.demand
+        sources = {
+            field: argument_source(each, field, func) for field, each in self._sources.items()
+        }
+        # Any, here and below: whatever the arguments of a function lead to.
+        verified: Callable[..., Any] = sources.pop("verified", lambda *_args, **_kwargs: False)
+        places = [(_FIELDS.index(field), source) for field, source in sources.items()]
 
         @wraps(func)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            # Any: the arguments of any function, and what they lead to.
-            found: dict[str, Any] = {}
-            for field, source in sources:
-                try:
-                    found[field] = source(*args, **kwargs)
-                except (AttributeError, LookupError, TypeError):
-                    inspect.signature(func).bind(*args, **kwargs)  # a wrong call is its own error
-                    found[field] = None  # nobody: a channel's post has no sender
-            demand(**found)
+            who: list[Any] = [None, None, None]
+            try:
+                for place, source in places:
+                    who[place] = source(*args, **kwargs)
+            except _NOBODY:
+                inspect.signature(func).bind(*args, **kwargs)  # a wrong call is its own error
+                for place, source in places:
+                    with suppress(*_NOBODY):
+                        who[place] = source(*args, **kwargs)
+            if not calm(*who):
+                shown = False
+                with suppress(*_NOBODY):
+                    shown = verified(*args, **kwargs)
+                user, ip, chat = who
+                demand(user=user, ip=ip, chat=chat, verified=shown)
             return await func(*args, **kwargs)
 
         return wrapper

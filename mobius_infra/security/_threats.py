@@ -171,6 +171,12 @@ class ThreatDetector:
         )
         return evidence
 
+    def calm(
+        self, user: str | int | None = None, ip: str | None = None, chat: str | int | None = None
+    ) -> bool:
+        """Say whether there is nothing against these for certain: what nearly all calls come to."""
+        return not self._graded and self._find(user, ip, chat) is None
+
     def check(
         self,
         *,
@@ -179,19 +185,14 @@ class ThreatDetector:
         chat: str | int | None = None,
     ) -> Standing:
         """Say how somebody stands, without counting it as a call."""
-        block = self._find(user, ip, chat)
-        if block is None and not self._graded:
-            return _CALM
-        return self._stand(user, ip, chat, block)
+        return _CALM if self.calm(user, ip, chat) else self._stand(user, ip, chat)
 
-    def _stand(
-        self, user: str | int | None, ip: str | None, chat: str | int | None, block: Block | None
-    ) -> Standing:
+    def _stand(self, user: str | int | None, ip: str | None, chat: str | int | None) -> Standing:
         if user is not None and self._allowed.user(user):
             return _CALM
         if ip is not None and self._allowed.ip(ip) is not None:
             ip = None
-            block = self._find(user, None, chat)
+        block = self._find(user, ip, chat)
         if block is not None:
             left = block.until - self._time()
             after = None if left == FOREVER else left

@@ -32,7 +32,7 @@ def nodes(node: Node[Any] | None) -> int:
 
 
 @given(changes, st.sampled_from([0, 3, 4, WIDTH]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_it_finds_what_a_list_finds(done: list[tuple[str, tuple[int, int]]], stride: int) -> None:
     tree: Radix[int] = Radix(WIDTH, stride)
     held: dict[tuple[int, int], int] = {}

@@ -54,7 +54,7 @@ class Model:
     st.booleans(),
     st.lists(st.tuples(gaps, abouts), max_size=60),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_bucket_overflows_exactly_when_the_model_says(
     capacity: int, leak: int, distinct: bool, done: list[tuple[float, str | None]]
 ) -> None:
