@@ -20,7 +20,7 @@ class Blocklist:
         clock: measures.
     """
 
-    __slots__ = ("_events", "_name", "_share", "state", "table", "time")
+    __slots__ = ("_events", "_forget", "_name", "_share", "state", "table", "time")
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Blocklist:
         self.table = BlockTable(most, self.time)
         self.state = "local" if backend is None else "closed"
         self._name = name
+        self._forget = forget
         self._events = events
         self._share: Share | None = None
         if backend is not None:
@@ -47,16 +48,16 @@ class Blocklist:
     def put(self, block: Block) -> None:
         """Add a block; of two of a subject, the one that lasts longer stays."""
         block = stronger(self.table.get(block.subject), block)
+        self.table.sweep(self.time() - self._forget)
         self.table.put(block)
         if self._share is not None:
             self._share.tell(block.subject, block)
 
     def lift(self, subject: str) -> Block | None:
         """Remove a subject's block, its `times` with it; return it."""
-        block = self.table.pop(subject)
-        if block is not None and self._share is not None:
-            self._share.tell(subject, None)
-        return block
+        if self._share is not None:
+            self._share.tell(subject, None)  # also of one that is not heard of here yet
+        return self.table.pop(subject)
 
     async def start(self) -> None:
         """Share from now on."""

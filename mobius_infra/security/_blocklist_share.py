@@ -72,7 +72,7 @@ class Share:
         self._key = f"threats:{name}"
         self._table = table
         self._time = time
-        self._most = -(-most // SHARDS)
+        self._most = most // SHARDS * 5 // 4 + 16  # per shard: names do not spread evenly
         self._forget = forget
         self._told = told
         self._clock = clock
@@ -87,6 +87,7 @@ class Share:
     async def start(self) -> None:
         """Read, and keep reading, telling and listening."""
         if not self._tasks:
+            self._failing = False
             await self._try()
             jobs = (self._run(), self._tick(), self._listen())
             self._tasks = [asyncio.ensure_future(job) for job in jobs]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final
 
 from mobius_infra.core import require
@@ -143,13 +144,17 @@ def read_shard(data: bytes | None) -> dict[str, Block]:
     return {block.subject: block for block in blocks}
 
 
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
+
+
 # Any: whatever the backend holds; only what is of the right kind gets through.
 def _read_row(subject: Any, since: Any, until: Any, times: Any, reason: Any, /) -> Block:
     good = (
         isinstance(reason, str)
         and type(times) is int
-        and type(since) in (int, float)
-        and (until is None or type(until) in (int, float))
+        and _is_time(since)
+        and (until is None or _is_time(until))
         and read_name(subject).text == subject
     )
     if not good:

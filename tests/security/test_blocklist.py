@@ -275,7 +275,8 @@ def test_a_change_adds_lifts_forgets_and_keeps_to_its_room(
     "data",
     [b"", b"[]", b"{}", b"\xff", b'{"blocks":[[1]]}', b'{"blocks":[["user:7",0,1,1,5]]}',
      b'{"blocks":[["user:7","0",1,1,""]]}', b'{"blocks":[["nobody",0,1,1,""]]}',
-     b'{"blocks":[["user:7",0,1,true,""]]}', b"[" * 100_000],
+     b'{"blocks":[["user:7",0,1,true,""]]}', b'{"blocks":[["user:7",0,NaN,1,""]]}',
+     b'{"blocks":[["user:7",0,1' + b"0" * 400 + b',1,""]]}', b"[" * 100_000],
 )  # fmt: skip
 def test_what_is_no_shard_is_not_believed(data: bytes) -> None:
     with pytest.raises(ValueError, match="not of this version"):

@@ -130,6 +130,41 @@ async def test_a_backend_that_is_away_leaves_what_is_known_and_is_told_later(
         assert one.stats().blocklist == "shared"
 
 
+async def test_who_lifts_a_block_need_not_have_heard_of_it(manual_clock: ManualClock) -> None:
+    deaf = Deaf(manual_clock)
+    async with member(deaf, manual_clock) as one, member(deaf, manual_clock) as other:
+        await manual_clock.advance(1)
+        one.block("user:7", reason="")
+        await manual_clock.advance(0)
+        assert not other.check(user=7).refused
+        assert not other.unblock("user:7")
+        await manual_clock.advance(1)
+        assert not one.check(user=7).refused
+        assert not other.check(user=7).refused
+
+
+async def test_a_full_list_is_shared_whole(slow: Slow, manual_clock: ManualClock) -> None:
+    """Its names do not spread over the shards evenly."""
+    most = SHARDS * 100
+    async with (
+        member(slow, manual_clock, max_blocks=most) as one,
+        member(slow, manual_clock, max_blocks=most) as other,
+    ):
+        one.import_blocks("".join(f"user:{n}\n" for n in range(most)), reason="feed")
+        await manual_clock.advance(1)
+        assert len(other.blocks()) == len(one.blocks()) == most
+
+
+async def test_who_comes_back_after_a_loss_says_so_again(
+    slow: Slow, manual_clock: ManualClock
+) -> None:
+    one = member(slow, manual_clock)
+    slow.away = True
+    for _ in range(2):
+        async with one:
+            assert one.stats().blocklist == "lost"
+
+
 async def test_a_backend_that_lost_its_memory_is_told_again(
     slow: Slow, manual_clock: ManualClock
 ) -> None:

@@ -264,6 +264,15 @@ def test_blocks_are_bounded(manual_clock: ManualClock) -> None:
     assert threats.stats().blocks == 100
 
 
+def test_blocks_that_ended_long_ago_are_forgotten(manual_clock: ManualClock) -> None:
+    threats = make(manual_clock)
+    for number in range(100):
+        bad(threats, user=number)
+    manual_clock.tick(86_400 + 301)
+    bad(threats, user=7)
+    assert threats.stats().blocks == 1
+
+
 def test_by_hand(manual_clock: ManualClock) -> None:
     threats = make(manual_clock)
     events = heard(threats)
