@@ -81,6 +81,20 @@ def ip_name(text: str | None) -> Name | None:
     return None if address is None else address_name(address)
 
 
+def subjects_of(user: str | int | None, ip: str | None, chat: str | int | None) -> dict[By, str]:
+    """Return the names of the subjects that make a call; of what is no address, none."""
+    found: dict[By, str] = {}
+    if user is not None:
+        found["user"] = id_name("user", user)
+    if ip is not None:
+        name = ip_name(ip)
+        if name is not None:
+            found["ip"] = name.text
+    if chat is not None:
+        found["chat"] = id_name("chat", chat)
+    return found
+
+
 def _read_range(text: str) -> Name | None:
     if "/" not in text:
         return ip_name(text)

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Final
 
 from mobius_infra.security._baseline import Usual
-from mobius_infra.security._risk import Answer, Grades, decayed
+from mobius_infra.security._risk import Answer, Grades, answer_to, decayed
 from mobius_infra.security._scenario import Drops
 from mobius_infra.security._threat_events import Evidence
 
@@ -88,6 +88,13 @@ class Book:
             self.graded.pop(subject, None)
         else:
             self.graded[subject] = self._tracks[subject]
+
+    def tidy(self, now: float) -> None:
+        """Look at one of those that are graded: who never comes back is to be observed, too."""
+        for subject, track in self.graded.items():
+            del self.graded[subject]
+            self.grade(subject, answer_to(track.risk(now, self._grades), self._grades))
+            break
 
     def __len__(self) -> int:
         return len(self._tracks)

@@ -6,7 +6,7 @@ from typing import Final, Literal, Self
 from mobius_infra.core import Backend, Clock, Events, SystemClock, require
 from mobius_infra.security._baseline import Baseline
 from mobius_infra.security._blocklist import Blocklist
-from mobius_infra.security._blocklist_names import By, Name, id_name, ip_name, read_name
+from mobius_infra.security._blocklist_names import Name, read_name, subjects_of
 from mobius_infra.security._blocklist_steps import (
     FOREVER,
     Block,
@@ -131,7 +131,7 @@ class ThreatDetector:
             self._ignored += 1
             return ()
         now = self._clock.monotonic()
-        subjects = _subjects(activity.user, ip, activity.chat)
+        subjects = subjects_of(activity.user, ip, activity.chat)
         offences = self._watch.offences(activity, subjects, now)
         return tuple(self._judge(offence, now) for offence in offences)
 
@@ -147,7 +147,8 @@ class ThreatDetector:
         block = None
         if answer == "block":
             held = self._list.table.get(subject)
-            block = next_block(held, at, self._terms, subject, f"{scenario} in {self.name}")
+            reason = f"{scenario} in {self.name}"
+            block = next_block(held, at, self._terms, subject, reason) or held
         # A block settles the risk: its end is a new beginning, but for the length of the next.
         track.set_risk(0.0 if answer == "block" else total, now)
         self._book.grade(subject, "observe" if answer == "block" else answer)
@@ -188,17 +189,23 @@ class ThreatDetector:
         return _CALM if self.calm(user, ip, chat) else self._stand(user, ip, chat)
 
     def _stand(self, user: str | int | None, ip: str | None, chat: str | int | None) -> Standing:
+        now = self._clock.monotonic()
+        self._book.tidy(now)
+        subjects = subjects_of(user, ip, chat)
+        if self._graded.keys().isdisjoint(subjects.values()) and not self._find(user, ip, chat):
+            return _CALM  # before it is asked whether he is allowed, which may take longer
         if user is not None and self._allowed.user(user):
             return _CALM
         if ip is not None and self._allowed.ip(ip) is not None:
             ip = None
+            subjects.pop("ip", None)
         block = self._find(user, ip, chat)
         if block is not None:
             left = block.until - self._time()
             after = None if left == FOREVER else left
             return Standing("block", block.subject, 0.0, block, after)
-        worst, now = _CALM, self._clock.monotonic()
-        for subject in _subjects(user, ip, chat).values():
+        worst = _CALM
+        for subject in subjects.values():
             track = self._graded.get(subject)
             if track is not None:
                 risk = track.risk(now, self._grades)
@@ -379,16 +386,3 @@ class ThreatDetector:
 
     def __repr__(self) -> str:
         return f"ThreatDetector({self.name!r}, mode={self._mode!r}, blocks={len(self._list.table)})"
-
-
-def _subjects(user: str | int | None, ip: str | None, chat: str | int | None) -> dict[By, str]:
-    found: dict[By, str] = {}
-    if user is not None:
-        found["user"] = id_name("user", user)
-    if ip is not None:
-        name = ip_name(ip)
-        if name is not None:
-            found["ip"] = name.text
-    if chat is not None:
-        found["chat"] = id_name("chat", chat)
-    return found

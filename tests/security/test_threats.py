@@ -257,6 +257,29 @@ def test_a_graded_subject_that_is_forgotten_is_forgotten_everywhere(
     assert len(threats._graded) <= 10
 
 
+def test_who_was_graded_and_never_comes_back_costs_the_others_nothing_for_long(
+    manual_clock: ManualClock,
+) -> None:
+    threats = make(manual_clock, Scenario("one", ["bad"], capacity=0, risk=50))
+    for user in range(5):
+        bad(threats, user=user)
+    for _ in range(20):
+        assert threats.check(user=99).answer == "observe"
+    assert threats.check(user=3).answer == "throttle"
+    manual_clock.tick(3600)
+    for _ in range(5):
+        threats.check(user=99)
+    assert threats.calm()
+
+
+def test_two_scenarios_at_once_are_one_block(manual_clock: ManualClock) -> None:
+    threats = make(manual_clock, ONE, Scenario("other", ["bad"], capacity=0, risk=100))
+    events = heard(threats)
+    bad(threats, user=7)
+    decided = [event for event in events if isinstance(event, ThreatDecided)]
+    assert [(each.seconds, each.times) for each in decided] == [(300, 1)] * 2
+
+
 def test_blocks_are_bounded(manual_clock: ManualClock) -> None:
     threats = make(manual_clock, max_blocks=100)
     for number in range(1_000):
