@@ -129,6 +129,7 @@ def test_an_allowed_network_shields_its_addresses_but_not_the_users_behind_them(
     for ip in ("192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"):
         bad(threats, 3, ip=ip)
         assert not threats.check(ip=ip).refused
+    assert threats.blocks() == []
     threats.import_blocks("192.0.0.0/8", reason="feed")
     assert threats.check(ip="192.0.3.1").refused
     assert not threats.check(ip="192.0.2.1").refused
