@@ -45,10 +45,27 @@ class Radix(Generic[V]):
 
     def find(self, address: int) -> V | None:
         """Return the value of the smallest range that holds `address`."""
-        root = self._roots.get(address >> self._down)
-        found = None if root is None else _find(root, address)
+        found = None
+        below = self._roots.get(address >> self._down)
+        while below is not None:
+            shift = below.shift
+            if address >> shift != below.bits:
+                break
+            if below.value is not None:
+                found = below.value
+            if not shift:  # a whole address has nothing beneath
+                break
+            below = below.one if address >> (shift - 1) & 1 else below.zero
         if found is None and self._above is not None:
-            return _find(self._above, address)
+            return self._find_above(address)
+        return found
+
+    def _find_above(self, address: int) -> V | None:
+        found, below = None, self._above
+        while below is not None and address >> below.shift == below.bits:
+            if below.value is not None:
+                found = below.value
+            below = below.one if below.shift and address >> (below.shift - 1) & 1 else below.zero
         return found
 
     def get(self, first: int, prefix: int) -> V | None:
@@ -109,21 +126,6 @@ class Radix(Generic[V]):
                 waiting += (node.zero, node.one)
                 if node.value is not None:
                     yield node.value
-
-
-def _find(node: Node[V], address: int) -> V | None:
-    found = None
-    below: Node[V] | None = node
-    while below is not None:
-        shift = below.shift
-        if address >> shift != below.bits:
-            break
-        if below.value is not None:
-            found = below.value
-        if not shift:  # a whole address has nothing beneath
-            break
-        below = below.one if address >> (shift - 1) & 1 else below.zero
-    return found
 
 
 def _put(node: Node[V] | None, bits: int, shift: int, value: V) -> Node[V]:
