@@ -14,19 +14,17 @@ from ipaddress import (
     IPv4Network,
     IPv6Address,
     IPv6Network,
-    ip_address,
     ip_network,
 )
 from typing import Final
 
 from mobius_infra.core import ConfigurationError
+from mobius_infra.core._address import read_address
 from mobius_infra.ratelimit._kind import require_whole
 
 UNKNOWN: Final = "unknown"
 """The key of all who have no address that can be read: they share one limit."""
 
-_NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/96"))
-_LONGEST: Final = 64  # characters that are looked at: an address with its scope and port has fewer
 _HOPS: Final = 32  # of a forwarded header that are looked at
 
 
@@ -81,7 +79,7 @@ class ByAddress:
             peer: the address of whoever connected.
             forwarded: the `X-Forwarded-For` header, several of them joined by commas.
         """
-        address = _read(peer)
+        address = read_address(peer)
         if address is not None and forwarded and self._trusts(address):
             address = self._client(address, forwarded)
         if address is None:
@@ -97,7 +95,7 @@ class ByAddress:
         """Return the rightmost address that no trusted proxy has."""
         client: IPv4Address | IPv6Address | None = peer
         for hop in reversed(forwarded.rsplit(",", _HOPS)[-_HOPS:]):
-            client = _read(hop)
+            client = read_address(hop)
             # One that can't be read was written by a trusted proxy; but of whom, nobody knows.
             if client is None or not self._trusts(client):
                 break
@@ -112,27 +110,6 @@ class ByAddress:
             f"ByAddress(ipv4_prefix={self._ipv4_prefix}, ipv6_prefix={self._ipv6_prefix}, "
             f"trusted=[{networks}])"
         )
-
-
-def _read(text: str | None) -> IPv4Address | IPv6Address | None:
-    """Return an address, an IPv4 one out of its wrappings; None if it is none."""
-    if not text or len(text) > _LONGEST:
-        return None
-    text = text.strip()
-    if text.startswith("["):  # [2001:db8::1]:443
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:  # 192.0.2.1:443
-        text = text.partition(":")[0]
-    try:
-        address = ip_address(text.partition("%")[0])  # a scope says nothing of whose it is
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
-        if any(address in network for network in _NAT64):
-            return IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:

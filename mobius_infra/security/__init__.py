@@ -73,6 +73,13 @@ from mobius_infra.security._audit_verify import (
     Report,
     verify_trail,
 )
+from mobius_infra.security._baseline import (
+    Baseline,
+)
+from mobius_infra.security._blocklist_steps import (
+    Block,
+    Terms,
+)
 from mobius_infra.security._cipher import (
     Cipher,
     DecryptionError,
@@ -141,9 +148,27 @@ from mobius_infra.security._redact import (
     RedactingFilter,
     Redactor,
 )
+from mobius_infra.security._risk import (
+    Answer,
+    Grades,
+)
 from mobius_infra.security._roles import (
     Role,
     Rule,
+)
+from mobius_infra.security._scenario import (
+    Activity,
+    Scenario,
+)
+from mobius_infra.security._scenario_kinds import (
+    burst_after_silence,
+    enumeration,
+    failed_logins,
+    flooding,
+    impossible_switching,
+    password_spraying,
+    probing,
+    repeated_findings,
 )
 from mobius_infra.security._session import (
     Session,
@@ -161,6 +186,27 @@ from mobius_infra.security._subjects import (
     SubjectErasedError,
     SubjectKeys,
 )
+from mobius_infra.security._threat_allowed import (
+    TELEGRAM_NETWORKS,
+)
+from mobius_infra.security._threat_answers import (
+    Explanation,
+    Standing,
+    ThreatStats,
+)
+from mobius_infra.security._threat_events import (
+    BlockedByHand,
+    BlockLifted,
+    BlocklistLost,
+    BlocklistRestored,
+    BlocksImported,
+    Evidence,
+    ThreatDecided,
+    ThreatRefusedError,
+)
+from mobius_infra.security._threats import (
+    ThreatDetector,
+)
 from mobius_infra.security._totp import (
     Totp,
 )
@@ -171,11 +217,14 @@ from mobius_infra.security._views import (
 
 __all__ = [
     "SINKS",
+    "TELEGRAM_NETWORKS",
     "Access",
     "AccessDeniedError",
     "AccessFailed",
     "AccessRefused",
     "AccessStats",
+    "Activity",
+    "Answer",
     "Attempts",
     "AttemptsSlowed",
     "AttemptsStats",
@@ -186,6 +235,13 @@ __all__ = [
     "AuditStats",
     "AuditWriteError",
     "BackendWitness",
+    "Baseline",
+    "Block",
+    "BlockLifted",
+    "BlockedByHand",
+    "BlocklistLost",
+    "BlocklistRestored",
+    "BlocksImported",
     "Checkpoint",
     "Cipher",
     "CodeRefusedError",
@@ -198,9 +254,12 @@ __all__ = [
     "DetectorStats",
     "Enrolment",
     "Entry",
+    "Evidence",
+    "Explanation",
     "FileWitness",
     "Finding",
     "Found",
+    "Grades",
     "GrantDeniedError",
     "GrantsLost",
     "GrantsRestored",
@@ -231,6 +290,7 @@ __all__ = [
     "Role",
     "RoleChanged",
     "Rule",
+    "Scenario",
     "ScreenedError",
     "SegmentBegun",
     "SegmentsDropped",
@@ -242,12 +302,18 @@ __all__ = [
     "Sessions",
     "SessionsStats",
     "Sink",
+    "Standing",
     "StepUpRequired",
     "StepUpRequiredError",
     "Subject",
     "SubjectErasedError",
     "SubjectKeys",
     "Suspected",
+    "Terms",
+    "ThreatDecided",
+    "ThreatDetector",
+    "ThreatRefusedError",
+    "ThreatStats",
     "TooManyAttemptsError",
     "TooManySessionsError",
     "Totp",
@@ -261,16 +327,24 @@ __all__ = [
     "View",
     "Witness",
     "WitnessFailed",
+    "burst_after_silence",
     "compare",
+    "enumeration",
     "export_entries",
+    "failed_logins",
     "find_personal",
+    "flooding",
+    "impossible_switching",
     "inspect_text",
     "leaf_hash",
     "load_policy",
     "load_tree",
     "owner",
     "parse_policy",
+    "password_spraying",
+    "probing",
     "read_trail",
+    "repeated_findings",
     "rewrite_values",
     "verify_consistency",
     "verify_inclusion",

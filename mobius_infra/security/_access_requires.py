@@ -53,9 +53,9 @@ class Requires(AsyncDecorator):
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         access, permission, mfa = self._access, self._permission, self._mfa
-        subject_of = source_of(self._subject, "subject", func)
+        subject_of = argument_source(self._subject, "subject", func)
         resource_of = (
-            None if self._resource is None else source_of(self._resource, "resource", func)
+            None if self._resource is None else argument_source(self._resource, "resource", func)
         )
 
         @wraps(func)
@@ -83,7 +83,7 @@ class Requires(AsyncDecorator):
 
 
 # Any: any function's arguments, and whatever they lead to.
-def source_of(source: Any, field: str, func: Callable[..., object]) -> Callable[..., Any]:
+def argument_source(source: Any, field: str, func: Callable[..., object]) -> Callable[..., Any]:
     """Return a function of the call's arguments that gives the subject or the resource."""
     if isinstance(source, ContextVar):
         get = source.get

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from mobius_infra.core import AsyncDecorator, MobiusError, require
-from mobius_infra.security._access_requires import source_of
+from mobius_infra.security._access_requires import argument_source
 
 if TYPE_CHECKING:
     from mobius_infra.security._audit import AuditLog
@@ -40,7 +40,7 @@ class Recorded(AsyncDecorator):
 
     def _wrap(self, func: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         audit, action, intent = self._audit, self._action, self._intent
-        reach = {field: source_of(each, field, func) for field, each in self._sources.items()}
+        reach = {field: argument_source(each, field, func) for field, each in self._sources.items()}
 
         @wraps(func)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,0 +1,66 @@
+"""Who is never refused, whatever he does."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from mobius_infra.core import ConfigurationError, require
+from mobius_infra.core._address import read_address
+from mobius_infra.security._blocklist_names import Name, id_name, read_name
+from mobius_infra.security._radix import Radix
+
+Users = Iterable[str | int] | Callable[[str], bool]
+
+TELEGRAM_NETWORKS: Final = ("149.154.160.0/20", "91.108.4.0/22")
+"""Where Telegram's webhooks come from, for all users alike (its documentation, 2026)."""
+
+
+class Allowed:
+    """Users and networks that are never refused.
+
+    Args:
+        users: their ids, or a function that says of an id whether it is one's.
+        networks: addresses and ranges. Telegram's are always among them.
+
+    Raises:
+        ConfigurationError: for a network that is none.
+    """
+
+    __slots__ = ("_ranges", "_users", "user")
+
+    def __init__(self, users: Users, networks: Iterable[str]) -> None:
+        require(not isinstance(users, str), "users", users, "a collection of ids, or a function")
+        require(not isinstance(networks, str), "networks", networks, "a collection of networks")
+        self.user: Callable[[str | int], bool]
+        if callable(users):
+            asked = users
+            self.user = lambda id_: bool(asked(str(id_)))
+        else:
+            held = frozenset(id_name("user", each) for each in users)
+            self.user = lambda id_: id_name("user", id_) in held
+        self._ranges: dict[int, Radix[str]] = {4: Radix(32, 16), 6: Radix(128, 32)}
+        for each in (*TELEGRAM_NETWORKS, *networks):
+            name = _network(each)
+            self._ranges[name.version].put(name.first, name.prefix, each)
+
+    def ip(self, text: str) -> str | None:
+        """Return the network that allows an address; None if none does."""
+        address = read_address(text)
+        return None if address is None else self._ranges[address.version].find(int(address))
+
+    def why(self, name: Name) -> str | None:
+        """Return why a subject is never refused; None if it may be."""
+        if name.by == "user":
+            return "an allowed user" if self.user(name.text.partition(":")[2]) else None
+        if name.by == "ip":
+            network = self._ranges[name.version].covering(name.first, name.prefix)
+            return None if network is None else f"in {network}"
+        return None
+
+
+def _network(text: str) -> Name:
+    try:
+        name = read_name(text)
+    except ConfigurationError as error:
+        raise ConfigurationError("networks", text, error.allowed) from None
+    require(name.by == "ip", "networks", text, "an address or a range of addresses")
+    return name
