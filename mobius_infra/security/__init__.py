@@ -1,4 +1,4 @@
-"""Secrets kept, and what may be secret found."""
+"""Secrets kept, what may be secret found, and what comes in checked."""
 
 from mobius_infra.security._access import (
     Access,
@@ -46,8 +46,26 @@ from mobius_infra.security._detect import (
     Verdict,
     inspect_text,
 )
+from mobius_infra.security._email import (
+    Email,
+)
+from mobius_infra.security._html import (
+    Sanitizer,
+)
+from mobius_infra.security._identifiers import (
+    Identifier,
+)
+from mobius_infra.security._invalid import (
+    InvalidInputError,
+)
+from mobius_infra.security._json_limits import (
+    JsonText,
+)
 from mobius_infra.security._keys import (
     Key,
+)
+from mobius_infra.security._names import (
+    FileName,
 )
 from mobius_infra.security._pii import (
     Found,
@@ -74,13 +92,48 @@ from mobius_infra.security._subjects import (
     SubjectErasedError,
     SubjectKeys,
 )
+from mobius_infra.security._telegram import (
+    TELEGRAM_KEY,
+    InitData,
+    matches_secret,
+    verify_init_data,
+    verify_init_data_signature,
+)
+from mobius_infra.security._telegram_markup import (
+    escape_html,
+    escape_markdown,
+)
+from mobius_infra.security._text import (
+    Text,
+)
+from mobius_infra.security._unicode import (
+    skeleton,
+)
+from mobius_infra.security._url_guard import (
+    Target,
+    UrlGuard,
+)
+from mobius_infra.security._urls import (
+    Url,
+    WebUrl,
+)
+from mobius_infra.security._validate import (
+    InputRefused,
+    InputValidator,
+    ValidatorStats,
+    validated,
+)
 from mobius_infra.security._views import (
     View,
     views,
 )
+from mobius_infra.security._wallets import (
+    Wallet,
+)
 
 __all__ = [
     "SINKS",
+    "TELEGRAM_KEY",
     "Access",
     "AccessDeniedError",
     "AccessFailed",
@@ -94,11 +147,19 @@ __all__ = [
     "DecryptionError",
     "Detector",
     "DetectorStats",
+    "Email",
+    "FileName",
     "Finding",
     "Found",
     "GrantDeniedError",
     "GrantsLost",
     "GrantsRestored",
+    "Identifier",
+    "InitData",
+    "InputRefused",
+    "InputValidator",
+    "InvalidInputError",
+    "JsonText",
     "Key",
     "Mode",
     "Policy",
@@ -112,20 +173,35 @@ __all__ = [
     "Role",
     "RoleChanged",
     "Rule",
+    "Sanitizer",
     "ScreenedError",
     "Sink",
     "Subject",
     "SubjectErasedError",
     "SubjectKeys",
     "Suspected",
+    "Target",
+    "Text",
+    "Url",
+    "UrlGuard",
+    "ValidatorStats",
     "Verdict",
     "View",
+    "Wallet",
+    "WebUrl",
     "compare",
+    "escape_html",
+    "escape_markdown",
     "find_personal",
     "inspect_text",
     "load_policy",
+    "matches_secret",
     "owner",
     "parse_policy",
     "rewrite_values",
+    "skeleton",
+    "validated",
+    "verify_init_data",
+    "verify_init_data_signature",
     "views",
 ]

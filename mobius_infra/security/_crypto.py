@@ -1,13 +1,14 @@
 """The one module that imports cryptography and argon2 for keys and ciphers."""
 
 from argon2.low_level import Type, hash_secret_raw
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-__all__ = ["AESGCM", "Fernet", "InvalidTag", "InvalidToken", "argon2id", "hkdf"]
+__all__ = ["AESGCM", "Fernet", "InvalidTag", "InvalidToken", "argon2id", "ed25519_verifies", "hkdf"]
 
 
 def hkdf(key: bytes, purpose: bytes, length: int = 32) -> bytes:
@@ -20,3 +21,12 @@ def argon2id(passphrase: bytes, salt: bytes) -> bytes:
     return hash_secret_raw(
         passphrase, salt, time_cost=3, memory_cost=65_536, parallelism=4, hash_len=32, type=Type.ID
     )
+
+
+def ed25519_verifies(key: bytes, signature: bytes, signed: bytes) -> bool:
+    """Say whether a signature is that of the holder of a key (RFC 8032)."""
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
+    except (InvalidSignature, ValueError):  # ValueError: by a version of its own, for the length
+        return False
+    return True
