@@ -21,7 +21,7 @@ _UNUSABLE = re.compile(r'[<>:"|?*]')
 _LINES = re.compile("[\t\n\r\u2028\u2029]")
 # Windows takes these for devices, in any folder, whatever comes after a dot; superscripts too.
 _DEVICE = re.compile(
-    r"(?:con|prn|aux|nul|conin\$|conout\$|clock\$|(?:com|lpt)[0-9\xb9\xb2\xb3])[ .]*+(?:\..*)?",
+    r"(?:con|prn|aux|nul|conin\$|conout\$|clock\$|(?:com|lpt)[0-9\xb9\xb2\xb3]) *+(?:\..*)?",
     re.IGNORECASE | re.DOTALL,
 )
 

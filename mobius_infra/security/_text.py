@@ -29,8 +29,8 @@ _JOINING = frozenset(
 _SPACELESS = frozenset(
     {"Thai", "Lao", "Khmer", "Myanmar", "Tibetan", "Han", "Hiragana", "Katakana"}
 )
-# What may follow a letter of which scripts.
-_AFTER = {
+# What has its place among the letters of which scripts.
+_AMONG = {
     _ZWNJ: _JOINING,
     _ZWJ: _JOINING,
     _ZWSP: _SPACELESS,
@@ -206,10 +206,10 @@ def _has_purpose(text: str, at: int) -> bool:
     char, before = text[at], text[at - 1] if at else ""
     if char in _DIRECTION_MARKS or _BIDI.match(char):
         return True  # balanced, as was seen before
+    if char in _AMONG and _among(text, at, _AMONG[char]):
+        return True
     if not before:
         return False
-    if char in _AFTER and script_of(_base(text, at)) in _AFTER[char]:
-        return True
     if char == _ZWJ:
         return _joins_emoji(text, at)
     if "\ufe00" <= char <= "\ufe0f" or "\U000e0100" <= char <= "\U000e01ef":
@@ -218,12 +218,14 @@ def _has_purpose(text: str, at: int) -> bool:
     return _in_flag(text, at)
 
 
-def _base(text: str, at: int) -> str:
-    """Return the letter before a place, across its marks, of which only a few are looked at."""
-    for back in range(at - 1, max(at - 9, -1), -1):
-        if script_of(text[back]) != "Inherited" or IGNORABLE.match(text[back]):
-            return text[back]
-    return text[at - 1]
+def _among(text: str, at: int, scripts: frozenset[str]) -> bool:
+    """Say whether letters of some scripts are near, and no more than two such in a row.
+
+    People type one after a space or twice; longer runs carry hidden messages.
+    """
+    if at > 1 and IGNORABLE.match(text[at - 1]) and IGNORABLE.match(text[at - 2]):
+        return False
+    return any(script_of(each) in scripts for each in text[max(0, at - 3) : at + 4])
 
 
 def _joins_emoji(text: str, at: int) -> bool:

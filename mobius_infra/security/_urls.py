@@ -141,6 +141,8 @@ def _split(authority: str) -> tuple[str, str]:
     if match is None:
         raise InvalidInputError("host", "no host", "a name, or an address in brackets")
     host, port = match.groups("")
+    if host.startswith("[") and ":" not in host:
+        raise InvalidInputError("host", "a name in brackets", "a name, or an address in brackets")
     return host, port
 
 
