@@ -213,7 +213,8 @@ def test_what_could_be_read_otherwise_or_leads_inside_is_refused(url: str, expec
 PIECES = st.sampled_from(
     ["http://", "https://", "//", "/", "\\", "@", ":", "80", "443", "#", "?", "[", "]", "::1", "%",
      "%00", ".", "127.0.0.1", "0x7f.1", "localhost", "example.com", "8.8.8.8", "1", "0", "a", "я",
-     "。", "．", "ß", "℀", "xn--", "xn--fa-hia", "\t", " ", "\u200d", "_", "-", "2606:4700::1", "http:"]
+     "。", "．", "ß", "℀", "xn--", "xn--fa-hia", "\t", " ", "\u200d", "_", "-",
+     "2606:4700::1", "http:"]
 )  # fmt: skip
 
 
