@@ -49,7 +49,8 @@ class Sanitizer:
     ) -> None:
         self._tags = _lowered("tags", tags)
         require(not self._tags & _NEVER, "tags", sorted(self._tags & _NEVER), "harmless")
-        self._attributes = {
+        # Without a word on all tags, nh3 keeps `title` and `lang` on any.
+        self._attributes: dict[str, set[str]] = {"*": set()} | {
             tag.lower(): set(_lowered(f"attributes[{tag!r}]", names))
             for tag, names in attributes.items()
             if tag == "*" or tag.lower() in self._tags

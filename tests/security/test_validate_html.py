@@ -18,8 +18,8 @@ from mobius_infra.security import InvalidInputError, Sanitizer, escape_html, esc
 
 CORPUS = Path(__file__).parents[3] / "shared/corpora/dompurify_sanitise.jsonl.xz"
 DEFAULT = {
-    "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i",
-    "li", "ol", "p", "pre", "s", "strong", "sub", "sup", "u", "ul",
+    "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
+    "i", "li", "ol", "p", "pre", "s", "strong", "sub", "sup", "u", "ul",
 }  # fmt: skip
 
 
@@ -43,7 +43,10 @@ class Reader(HTMLParser):
     def handle_comment(self, data: str) -> None:
         self.wrong.append(data)
 
-    handle_decl = handle_pi = unknown_decl = handle_comment
+    def handle_decl(self, decl: str) -> None:
+        self.wrong.append(decl)
+
+    handle_pi = unknown_decl = handle_comment
 
 
 def harm_in(text: str) -> list[object]:
@@ -67,6 +70,7 @@ def harm_in(text: str) -> list[object]:
             '<a href="https://e.example/?a=1&amp;b=2" rel="noopener noreferrer nofollow">x</a>',
         ),
         ("<!-- x --><div>y</div>", "y"),
+        ('<b title="x" lang="y" class="z" id="w">v</b>', "<b>v</b>"),
         ("1 < 2 & 3", "1 &lt; 2 &amp; 3"),
         ("<svg><script>alert(1)</script></svg>", ""),
         ("<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>", ""),
@@ -79,8 +83,9 @@ def test_only_what_is_allowed_is_kept(text: str, kept: str) -> None:
 @given(
     st.lists(
         st.sampled_from(
-            ["<", ">", "</", "/>", "b", "a ", "script", "svg", "math", "style", "href=", "onerror=", "x",
-             '"', "'", "javascript:", "&#106;", "<!--", "-->", "<![CDATA[", "]]>", "\0", " ", "noscript"]
+            ["<", ">", "</", "/>", "b", "a ", "script", "svg", "math", "style", "href=", "onerror=",
+             "x", '"', "'", "javascript:", "&#106;", "<!--", "-->", "<![CDATA[", "]]>",
+             "\0", " ", "noscript"]
         ),
         max_size=20,
     ).map("".join)
@@ -102,14 +107,13 @@ def test_payloads_that_mutate_when_parsed_again_leave_nothing_harmful() -> None:
         kept = clean(text)
         assert harm_in(kept) == [], text
         assert clean(kept) == kept, text
-        assert harm_in(html.unescape(html.unescape(kept))) is not None
 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"tags": {"script"}}, {"tags": {"B", "SVG"}}, {"tags": "b"}, {"attributes": {"*": {"onClick"}}},
-     {"tags": {"p"}, "attributes": {"p": {"style"}}}, {"schemes": {"javascript"}}, {"schemes": {"data"}},
-     {"longest": 0}],
+    [{"tags": {"script"}}, {"tags": {"B", "SVG"}}, {"tags": "b"},
+     {"attributes": {"*": {"onClick"}}}, {"tags": {"p"}, "attributes": {"p": {"style"}}},
+     {"schemes": {"javascript"}}, {"schemes": {"data"}}, {"longest": 0}],
 )  # fmt: skip
 def test_what_would_let_scripts_in_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
@@ -217,9 +221,7 @@ def test_escaped_html_is_shown_as_it_is_between_tags_and_in_attributes(text: str
     reader.close()
     assert (reader.text, reader.title) == (text, text)
     # Telegram knows four names and no others.
-    assert set(re.findall(r"&\w+;", escaped)) <= {"&lt;", "&gt;", "&amp;", "&quot;"} | (
-        set(re.findall(r"&\w+;", escaped.replace("&amp;", "&"))) & {"&amp;"}
-    )
+    assert re.search("&(?!(?:lt|gt|amp|quot);)", escaped) is None
 
 
 def test_what_looks_like_a_tag_survives_escaping() -> None:

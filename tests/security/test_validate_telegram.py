@@ -131,7 +131,8 @@ def test_neither_token_nor_data_are_in_an_error() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"token": ""}, {"max_age": 0}, {"max_age": float("inf")}, {"max_age": float("nan")}, {"ahead": -1}],
+    [{"token": ""}, {"max_age": 0}, {"max_age": float("inf")}, {"max_age": float("nan")},
+     {"ahead": -1}],
 )  # fmt: skip
 def test_settings_that_can_not_be_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
