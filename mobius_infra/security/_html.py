@@ -1,5 +1,6 @@
 """`Sanitizer`: HTML from people, of which only what is known to be harmless is kept."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from mobius_infra.core import import_extra, require
@@ -18,6 +19,9 @@ _NEVER = frozenset(
 )
 _NEVER_ATTRIBUTES = frozenset({"style", "srcdoc", "formaction", "xlink:href", "ping", "is"})
 _WITH_CONTENT = frozenset({"script", "style"})
+_LINKS = frozenset({"href", "src", "cite", "longdesc"})
+# Spaces of any script, which are no part of a scheme, and were dropped before one by old browsers.
+_SCHEME = re.compile(r"[\s\0-\x20\xad\u180e\u200b-\u200f\u2060\ufeff]*+([^/?#:]*+):")
 
 
 class Sanitizer:
@@ -82,9 +86,15 @@ class Sanitizer:
             clean_content_tags=set(_WITH_CONTENT),
             attributes=self._attributes,
             url_schemes=set(self._schemes),
+            attribute_filter=self._harmless,
             link_rel="noopener noreferrer nofollow" if "a" in self._tags else None,
         )
         return kept
+
+    def _harmless(self, _tag: str, name: str, value: str) -> str | None:
+        """Return the attribute's value, unless it is a link that has another scheme to anybody."""
+        match = _SCHEME.match(value) if name in _LINKS else None
+        return value if match is None or match[1].strip().lower() in self._schemes else None
 
     def __repr__(self) -> str:
         return f"Sanitizer(tags={sorted(self._tags)})"

@@ -70,6 +70,8 @@ def harm_in(text: str) -> list[object]:
             '<a href="https://e.example/?a=1&amp;b=2" rel="noopener noreferrer nofollow">x</a>',
         ),
         ("<!-- x --><div>y</div>", "y"),
+        ('<a href="\u1680javascript:x">x</a>', '<a rel="noopener noreferrer nofollow">x</a>'),
+        ('<a href="/x:y">x</a>', '<a href="/x:y" rel="noopener noreferrer nofollow">x</a>'),
         ('<b title="x" lang="y" class="z" id="w">v</b>', "<b>v</b>"),
         ("1 < 2 & 3", "1 &lt; 2 &amp; 3"),
         ("<svg><script>alert(1)</script></svg>", ""),
