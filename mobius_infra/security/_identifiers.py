@@ -1,12 +1,13 @@
 """`Identifier`: names that people tell others apart by."""
 
 import unicodedata
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mobius_infra.core import require
 from mobius_infra.security._detect import Sink
-from mobius_infra.security._invalid import Check, InvalidInputError, codepoint, fits_size
+from mobius_infra.security._invalid import Check, InvalidInputError, codepoint, fits_size, freeze
 from mobius_infra.security._text import bounded_marks, require_size
 from mobius_infra.security._unicode import IGNORABLE, script_of, skeleton
 
@@ -40,14 +41,14 @@ class Identifier(Check):
     longest: int = 64
     shortest: int = 1
     signs: str = "_-."
-    reserved: frozenset[str] | set[str] = frozenset()
+    reserved: AbstractSet[str] = frozenset()
     _alike: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_size("longest", self.longest, 1)
         require_size("shortest", self.shortest, 0)
         require(self.shortest <= self.longest, "shortest", self.shortest, "no more than longest")
-        require(not isinstance(self.reserved, str), "reserved", self.reserved, "a set of names")
+        freeze(self, "reserved")
         alike = frozenset(look for name in self.reserved for look in _looks(name))
         object.__setattr__(self, "_alike", alike)
 

@@ -1,11 +1,12 @@
 """What a refused value is told by, what a check is, and how pydantic takes one."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from mobius_infra.core import Rejected
+from mobius_infra.core import Rejected, require
 from mobius_infra.security._detect import Sink
 
 
@@ -80,6 +81,19 @@ def fits_size(text: str, longest: int, most_bytes: int | None) -> None:
         raise InvalidInputError("encoding", saw, "text") from None
     if most_bytes is not None and size > most_bytes:
         raise InvalidInputError("bytes", f"{size} bytes", f"of {most_bytes} bytes at most in UTF-8")
+
+
+def freeze(check: object, field: str) -> None:
+    """Make a frozen set of a setting that is a collection or None, so that a check has a hash.
+
+    Raises:
+        ConfigurationError: for one string, whose letters were not meant.
+    """
+    given = getattr(check, field)
+    if given is not None:
+        good = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+        require(good, field, given, "a collection")
+        object.__setattr__(check, field, frozenset(given))
 
 
 def codepoint(text: str, at: int) -> str:

@@ -1,12 +1,13 @@
 """`FileName`: one name for one file, on any system."""
 
 import re
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import ClassVar
 
 from mobius_infra.core import require
 from mobius_infra.security._detect import Sink
-from mobius_infra.security._invalid import Check, InvalidInputError, codepoint, fits_size
+from mobius_infra.security._invalid import Check, InvalidInputError, codepoint, fits_size, freeze
 from mobius_infra.security._text import (
     bounded_marks,
     require_size,
@@ -42,14 +43,14 @@ class FileName(Check):
     sink: ClassVar[Sink] = "path"
 
     most_bytes: int = 255
-    extensions: frozenset[str] | set[str] | None = None
+    extensions: AbstractSet[str] | None = None
     hidden: bool = False
 
     def __post_init__(self) -> None:
         require_size("most_bytes", self.most_bytes, 1)
+        freeze(self, "extensions")
         if self.extensions is not None:
-            plain = not isinstance(self.extensions, str)
-            good = plain and not any(each.startswith(".") or not each for each in self.extensions)
+            good = not any(each.startswith(".") or not each for each in self.extensions)
             require(good, "extensions", self.extensions, "a set of extensions without dots")
 
     def _check(self, value: str) -> str:

@@ -3,12 +3,13 @@
 import re
 import unicodedata
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from mobius_infra.core import require
 from mobius_infra.security._detect import Sink
-from mobius_infra.security._invalid import Check, InvalidInputError, codepoint, fits_size
+from mobius_infra.security._invalid import Check, InvalidInputError, codepoint, fits_size, freeze
 from mobius_infra.security._unicode import IGNORABLE, script_of, scripts
 
 Normal = Literal["NFC", "NFKC"]
@@ -65,8 +66,8 @@ class Text(Check):
     most_bytes: int | None = None
     lines: bool = True
     marks: int = 8
-    scripts: frozenset[str] | set[str] | None = None
-    classes: frozenset[str] | set[str] | None = None
+    scripts: AbstractSet[str] | None = None
+    classes: AbstractSet[str] | None = None
     normalize: Normal | None = None
     _chosen: bool = field(init=False, repr=False, compare=False)
 
@@ -78,6 +79,8 @@ class Text(Check):
             require_size("most_bytes", self.most_bytes, 1)
         require_size("marks", self.marks, 0)
         require(self.normalize in (None, "NFC", "NFKC"), "normalize", self.normalize, "NFC or NFKC")
+        freeze(self, "scripts")
+        freeze(self, "classes")
         if self.scripts is not None:
             unknown = self.scripts - scripts()
             require(not unknown, "scripts", unknown, "names of scripts, as Latin")

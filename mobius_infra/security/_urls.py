@@ -1,6 +1,7 @@
 """`WebUrl`: links that a server may fetch without being turned against its own network."""
 
 import re
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 from urllib.parse import quote
@@ -9,7 +10,7 @@ from mobius_infra.core import require
 from mobius_infra.security._addresses import Address, is_public, read_address
 from mobius_infra.security._detect import Sink
 from mobius_infra.security._hosts import ascii_host, is_internal
-from mobius_infra.security._invalid import Check, InvalidInputError, codepoint, fits_size
+from mobius_infra.security._invalid import Check, InvalidInputError, codepoint, fits_size, freeze
 from mobius_infra.security._text import require_size
 
 # RFC 3986, appendix B, for what has an authority. No reader strips anything from these.
@@ -64,18 +65,19 @@ class WebUrl(Check):
 
     sink: ClassVar[Sink] = "url"
 
-    schemes: frozenset[str] | set[str] = frozenset({"http", "https"})
-    ports: frozenset[int] | set[int] | None = frozenset({80, 443})
-    hosts: frozenset[str] | set[str] | None = None
+    schemes: AbstractSet[str] = frozenset({"http", "https"})
+    ports: AbstractSet[int] | None = frozenset({80, 443})
+    hosts: AbstractSet[str] | None = None
     longest: int = 2048
     _hosts: tuple[str, ...] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        known = bool(self.schemes) and set(self.schemes) <= _DEFAULT_PORTS.keys()
+        for name in ("schemes", "ports", "hosts"):
+            freeze(self, name)
+        known = bool(self.schemes) and self.schemes <= _DEFAULT_PORTS.keys()
         require(known, "schemes", self.schemes, f"a set of {', '.join(_DEFAULT_PORTS)}")
         for port in self.ports or ():
             require(type(port) is int and 0 < port < 65536, "ports", port, "from 1 to 65535")
-        require(not isinstance(self.hosts, str), "hosts", self.hosts, "a set of names")
         require_size("longest", self.longest, 1)
         hosts = None if self.hosts is None else tuple(_allowed(each) for each in self.hosts)
         object.__setattr__(self, "_hosts", hosts)

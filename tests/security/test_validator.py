@@ -243,6 +243,24 @@ def test_an_unknown_field_and_bad_settings_are_refused() -> None:
         InputValidator("x", {"note": object()})
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        Text(scripts={"Latin"}, classes={"L"}),
+        Identifier(reserved={"x"}),
+        FileName(extensions={"png"}),
+        WebUrl(schemes={"https"}, ports={80}, hosts={"a.com"}),
+        JsonText(),
+        Email(),
+        Wallet("ton"),
+    ],
+)
+def test_a_check_has_a_hash_and_can_be_one_of_several_types(check: Any) -> None:
+    assert isinstance(hash(check), int)
+    either = Annotated[str, check] | None
+    assert InputValidator("x", {"field": either}).check("field", None) is None
+
+
 def test_it_says_what_it_is() -> None:
     assert repr(InputValidator("notes", {"note": Text()})) == (
         "InputValidator('notes', fields=[note], mode='block')"
