@@ -8,14 +8,19 @@ _MASK = (1 << 64) - 1
 _RATE = 136
 
 
-def _constants() -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Return the rotations and places of rho and pi, and the round constants of iota."""
-    rotations, places = [], []
+def _moves() -> tuple[tuple[int, int, int], ...]:
+    """Return, by the place that a lane comes to, where it was, its column and its rotation."""
+    moves = [(0, 0, 0)] * 25
     x, y = 1, 0
     for step in range(24):
+        source = x + 5 * y
+        rotation = (step + 1) * (step + 2) // 2 % 64
+        moves[y + 5 * ((2 * x + 3 * y) % 5)] = (source, x, rotation)
         x, y = y, (2 * x + 3 * y) % 5
-        places.append(x + 5 * y)
-        rotations.append((step + 1) * (step + 2) // 2 % 64)
+    return tuple(moves)
+
+
+def _constants() -> tuple[int, ...]:
     rounds, register = [], 1
     for _ in range(24):
         constant = 0
@@ -23,10 +28,12 @@ def _constants() -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
             constant |= (register & 1) << ((1 << power) - 1)
             register = (register << 1) ^ (0x171 if register & 0x80 else 0)
         rounds.append(constant)
-    return tuple(rotations), tuple(places), tuple(rounds)
+    return tuple(rounds)
 
 
-_ROTATIONS, _PLACES, _ROUNDS = _constants()
+_MOVES = _moves()
+_ROWS = tuple((y + x, y + (x + 1) % 5, y + (x + 2) % 5) for y in range(0, 25, 5) for x in range(5))
+_ROUNDS = _constants()
 
 
 def keccak_256(data: bytes) -> bytes:
@@ -45,29 +52,18 @@ def sponge(data: bytes, domain: int) -> bytes:
         for lane in range(_RATE // 8):
             at = start + 8 * lane
             lanes[lane] ^= int.from_bytes(padded[at : at + 8], "little")
-        _permute(lanes)
+        lanes = _permuted(lanes)
     return b"".join(lane.to_bytes(8, "little") for lane in lanes[:4])
 
 
-def _permute(lanes: list[int]) -> None:
+def _permuted(a: list[int]) -> list[int]:
     for constant in _ROUNDS:
-        columns = [
-            lanes[x] ^ lanes[x + 5] ^ lanes[x + 10] ^ lanes[x + 15] ^ lanes[x + 20]
-            for x in range(5)
-        ]
-        for x in range(5):
-            mixed = columns[x - 1] ^ _rotated(columns[(x + 1) % 5], 1)
-            for y in range(0, 25, 5):
-                lanes[x + y] ^= mixed
-        moved = lanes[1]
-        for rotation, place in zip(_ROTATIONS, _PLACES, strict=True):
-            lanes[place], moved = _rotated(moved, rotation), lanes[place]
-        for y in range(0, 25, 5):
-            row = lanes[y : y + 5]
-            for x in range(5):
-                lanes[y + x] = row[x] ^ (~row[(x + 1) % 5] & _MASK & row[(x + 2) % 5])
-        lanes[0] ^= constant
-
-
-def _rotated(lane: int, by: int) -> int:
-    return (lane << by | lane >> 64 - by) & _MASK
+        c = [a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20] for x in range(5)]
+        d = [c[x - 1] ^ (c[x - 4] << 1 & _MASK | c[x - 4] >> 63) for x in range(5)]  # theta
+        b = []
+        for source, column, by in _MOVES:  # rho and pi
+            lane = a[source] ^ d[column]
+            b.append(lane << by & _MASK | lane >> 64 - by)
+        a = [b[here] ^ (~b[after] & b[then]) for here, after, then in _ROWS]  # chi
+        a[0] ^= constant  # iota
+    return a

@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -17,8 +16,10 @@ Normal = Literal["NFC", "NFKC"]
 _PLAIN = re.compile(r"[\t\n\r -~]*+")
 _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 _LINES = re.compile("[\t\n\r\u2028\u2029]")
-_PARAGRAPH = re.compile("[\n\r\u2029]")
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_BIDI_AND_ENDS = re.compile("[\u202a-\u202e\u2066-\u2069\n\r\u2029]")
+_ISOLATES = frozenset("\u2066\u2067\u2068")
+_DEEPEST = 125  # UAX 9: what is opened in more is ignored
 
 _ZWSP, _ZWNJ, _ZWJ = "\u200b", "\u200c", "\u200d"
 _DIRECTION_MARKS = frozenset("\u200e\u200f\u061c")
@@ -166,9 +167,12 @@ def bounded_marks(text: str, most: int) -> None:
     Raises:
         InvalidInputError: naming the mark that is too many.
     """
+    all_marks = {char for char in set(text) if unicodedata.category(char) in ("Mn", "Me")}
+    if not all_marks:
+        return
     run = 0
     for at, char in enumerate(text):
-        run = run + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
+        run = run + 1 if char in all_marks else 0
         if run > most:
             raise InvalidInputError(
                 "marks", codepoint(text, at), f"without more than {most} marks on a letter"
@@ -180,28 +184,22 @@ def _unbalanced(text: str) -> int | None:
 
     A closing character too many would close what the text around it has opened.
     """
-    opened: list[tuple[str, int]] = []
-    for at, char in _directions(text):
-        if char in "\u202d\u202e":
-            return at
-        if char in "\u202a\u202b\u2066\u2067\u2068":
-            opened.append((char, at))
-        elif char in "\u202c\u2069":
-            isolate = char == "\u2069"
-            if not opened or (opened[-1][0] in "\u2066\u2067\u2068") != isolate:
+    opened: list[str] = []
+    first = 0
+    for match in _BIDI_AND_ENDS.finditer(text) if _BIDI.search(text) else ():
+        char, at = match[0], match.start()
+        if char in "\u202c\u2069":
+            if not opened or (opened.pop() in _ISOLATES) != (char == "\u2069"):
                 return at
-            opened.pop()
-        elif opened:  # a line ends
-            break
-    return opened[0][1] if opened else None
-
-
-def _directions(text: str) -> Iterator[tuple[int, str]]:
-    found = [*_BIDI.finditer(text)]
-    if found:
-        found += _PARAGRAPH.finditer(text)
-    for match in sorted(found, key=re.Match.start):
-        yield match.start(), match[0]
+        elif char in "\n\r\u2029":
+            if opened:
+                break
+        elif char in "\u202d\u202e" or len(opened) == _DEEPEST:
+            return at
+        else:
+            first = first if opened else at
+            opened.append(char)
+    return first if opened else None
 
 
 def _has_purpose(text: str, at: int) -> bool:

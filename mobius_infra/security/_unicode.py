@@ -7,7 +7,7 @@ import re
 import unicodedata
 from bisect import bisect
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 # Default_Ignorable_Code_Point of DerivedCoreProperties.txt: what is not shown by design.
@@ -19,6 +19,7 @@ _IGNORABLE = (
 IGNORABLE = re.compile(f"[{_IGNORABLE}]")
 
 
+@lru_cache(4096)  # of what a service sees, most is in few scripts
 def script_of(char: str) -> str:
     """Return a character's script by its long name: `Latin`, `Common`, ...; `Unknown` if none."""
     starts, ends, names = _ranges()
