@@ -84,14 +84,16 @@ class JsonText(Check):
     def _count(self, text: str) -> None:
         bare = _STRING.sub("", text)
         opened = bare.count("[") + bare.count("{")
+        if opened > self.deepest:
+            self._bound_depth(_BRACKET.findall(bare))
         if opened + bare.count(",") > self.most_items:
             raise InvalidInputError("items", "more items", f"of {self.most_items} items at most")
         if _LONG_NUMBER.search(bare):
             raise InvalidInputError("number", "a number of 310 digits", "of shorter numbers")
-        if opened <= self.deepest:
-            return
+
+    def _bound_depth(self, brackets: list[str]) -> None:
         depth = 0
-        for bracket in _BRACKET.findall(bare):
+        for bracket in brackets:
             depth += 1 if bracket in "[{" else -1
             if depth > self.deepest:
                 allowed = f"no more than {self.deepest} deep"

@@ -5,7 +5,7 @@ from hashlib import sha3_256
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobius_infra.core import ConfigurationError
@@ -112,6 +112,7 @@ WITH_CHECKSUM = [
 
 
 @pytest.mark.parametrize(("chain", "address"), WITH_CHECKSUM)
+@settings(max_examples=25)
 @given(st.data())
 def test_a_wrong_letter_is_found(chain: Any, address: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(address) - 1))
@@ -287,12 +288,12 @@ def test_no_text_breaks_the_limits(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "limits",
     [{"most_bytes": 0}, {"deepest": 0}, {"deepest": 201}, {"most_items": 0}, {"deepest": True}],
 )
-def test_limits_that_can_not_be_are_refused(settings: dict[str, Any]) -> None:
+def test_limits_that_can_not_be_are_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
-        JsonText(**settings)
+        JsonText(**limits)
 
 
 def test_the_deepest_that_may_be_asked_for_is_parsed() -> None:
