@@ -179,8 +179,10 @@ def validated(
 ) -> InputValidator:
     """Check the parameters of an async function: an `InputValidator` to write above it.
 
-    @validated("search")
-    async def search(user_id: int, query: Annotated[str, Text(longest=200)]) -> None: ...
+        @validated("search")
+        async def search(user_id: int, query: Annotated[str, Text(longest=200)]) -> None: ...
+
+    It takes what `InputValidator` takes. Keep what it returns to read its numbers.
     """
     return InputValidator(name, fields, mode=mode, screen=screen, clock=clock)
 
@@ -209,9 +211,15 @@ def _how(field: str, kind: Any) -> tuple[Judge, Sink]:
 def _fault(error: ValidationError, name: str, field: str) -> InvalidInputError:
     """Return the first fault that pydantic found, without the value."""
     first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join([field, *map(str, first["loc"])])
+    place = ".".join([field, *map(_named, first["loc"])])
     own = first.get("ctx", {}).get("error")
     if isinstance(own, InvalidInputError):
         return own.within(name, place)
     kind = first["type"]
     return InvalidInputError(kind, "of another kind", f"valid ({kind})", field=place, name=name)
+
+
+def _named(part: int | str) -> str:
+    """Return a place, or a name that may be one of ours: keys are what somebody sent."""
+    ours = isinstance(part, int) or (part.isidentifier() and len(part) < 64)
+    return str(part) if ours else "?"

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiogram.utils.text_decorations import html_decoration
 from hypothesis import given
 from hypothesis import strategies as st
+from telegram import helpers
 
 from mobius_infra.core import ConfigurationError, MissingExtraError
 from mobius_infra.security import InvalidInputError, Sanitizer, escape_html, escape_markdown
@@ -230,6 +232,15 @@ def test_what_looks_like_a_tag_survives_escaping() -> None:
     for text in ("<ada@example.org>", "List<T>", "a < b && c > d", "&lt;"):
         assert html.unescape(escape_html(text)) == text
         assert shown(escape_markdown(text)) == text
+
+
+@given(ANY)
+def test_other_libraries_escape_the_same(text: str) -> None:
+    assert escape_markdown(text) == helpers.escape_markdown(text, version=2)
+    for within, kind in (("code", "code"), ("link", "text_link")):
+        theirs = helpers.escape_markdown(text, version=2, entity_type=kind)
+        assert escape_markdown(text, within=within) == theirs  # type: ignore[arg-type]
+    assert escape_html(text).replace("&quot;", '"') == html_decoration.quote(text)
 
 
 def test_another_place_is_refused() -> None:

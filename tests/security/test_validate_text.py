@@ -74,6 +74,8 @@ def test_what_people_write_passes_as_it_came(text: str) -> None:
         ("a\u202eb", "bidi"),
         ("a\u202db\u202c", "bidi"),
         ("a\u2066b", "bidi"),
+        ("a\u2066b\nc", "bidi"),
+        ("\u2066" * 200 + "\u2069" * 200, "bidi"),
         ("a\u202bb\nc\u202c", "bidi"),  # closed in another line
         ("a\u2069b", "bidi"),  # closes what the text around it opened
         ("\u2066a\u202c\u2069", "bidi"),

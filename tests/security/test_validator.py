@@ -151,6 +151,13 @@ def test_fields_are_checks_or_types_of_pydantic() -> None:
         assert (caught.value.field, caught.value.reason) == (place, reason)
 
 
+def test_a_key_that_somebody_made_up_is_not_repeated() -> None:
+    check = InputValidator("v", {"limits": dict[str, int]})
+    with pytest.raises(InvalidInputError) as caught:
+        check.check("limits", {"my password: x": "no"})
+    assert caught.value.field == "limits.?"
+
+
 def test_the_value_is_in_no_error_of_any_kind() -> None:
     check = InputValidator(
         "v", {"text": Text(longest=3), "loose": Loose, "count": int, "page": WebUrl()}
