@@ -98,6 +98,21 @@ from mobius_infra.security._detect import (
     Verdict,
     inspect_text,
 )
+from mobius_infra.security._email import (
+    Email,
+)
+from mobius_infra.security._html import (
+    Sanitizer,
+)
+from mobius_infra.security._identifiers import (
+    Identifier,
+)
+from mobius_infra.security._invalid import (
+    InvalidInputError,
+)
+from mobius_infra.security._json_limits import (
+    JsonText,
+)
 from mobius_infra.security._keys import (
     Key,
 )
@@ -125,6 +140,9 @@ from mobius_infra.security._mfa_events import (
     NotEnrolledError,
     RecoveryCodeNeededError,
     RecoveryCodeUsed,
+)
+from mobius_infra.security._names import (
+    FileName,
 )
 from mobius_infra.security._password import (
     PasswordRefusedError,
@@ -186,6 +204,20 @@ from mobius_infra.security._subjects import (
     SubjectErasedError,
     SubjectKeys,
 )
+from mobius_infra.security._telegram import (
+    TELEGRAM_KEY,
+    InitData,
+    matches_secret,
+    verify_init_data,
+    verify_init_data_signature,
+)
+from mobius_infra.security._telegram_markup import (
+    escape_html,
+    escape_markdown,
+)
+from mobius_infra.security._text import (
+    Text,
+)
 from mobius_infra.security._threat_allowed import (
     TELEGRAM_NETWORKS,
 )
@@ -210,13 +242,34 @@ from mobius_infra.security._threats import (
 from mobius_infra.security._totp import (
     Totp,
 )
+from mobius_infra.security._unicode import (
+    skeleton,
+)
+from mobius_infra.security._url_guard import (
+    Target,
+    UrlGuard,
+)
+from mobius_infra.security._urls import (
+    Url,
+    WebUrl,
+)
+from mobius_infra.security._validate import (
+    InputRefused,
+    InputValidator,
+    ValidatorStats,
+    validated,
+)
 from mobius_infra.security._views import (
     View,
     views,
 )
+from mobius_infra.security._wallets import (
+    Wallet,
+)
 
 __all__ = [
     "SINKS",
+    "TELEGRAM_KEY",
     "TELEGRAM_NETWORKS",
     "Access",
     "AccessDeniedError",
@@ -252,10 +305,12 @@ __all__ = [
     "DecryptionError",
     "Detector",
     "DetectorStats",
+    "Email",
     "Enrolment",
     "Entry",
     "Evidence",
     "Explanation",
+    "FileName",
     "FileWitness",
     "Finding",
     "Found",
@@ -263,6 +318,12 @@ __all__ = [
     "GrantDeniedError",
     "GrantsLost",
     "GrantsRestored",
+    "Identifier",
+    "InitData",
+    "InputRefused",
+    "InputValidator",
+    "InvalidInputError",
+    "JsonText",
     "Key",
     "Mfa",
     "MfaChanged",
@@ -290,6 +351,7 @@ __all__ = [
     "Role",
     "RoleChanged",
     "Rule",
+    "Sanitizer",
     "Scenario",
     "ScreenedError",
     "SegmentBegun",
@@ -309,7 +371,9 @@ __all__ = [
     "SubjectErasedError",
     "SubjectKeys",
     "Suspected",
+    "Target",
     "Terms",
+    "Text",
     "ThreatDecided",
     "ThreatDetector",
     "ThreatRefusedError",
@@ -323,13 +387,20 @@ __all__ = [
     "TrailVersionError",
     "Tree",
     "UpkeepFailed",
+    "Url",
+    "UrlGuard",
+    "ValidatorStats",
     "Verdict",
     "View",
+    "Wallet",
+    "WebUrl",
     "Witness",
     "WitnessFailed",
     "burst_after_silence",
     "compare",
     "enumeration",
+    "escape_html",
+    "escape_markdown",
     "export_entries",
     "failed_logins",
     "find_personal",
@@ -339,6 +410,7 @@ __all__ = [
     "leaf_hash",
     "load_policy",
     "load_tree",
+    "matches_secret",
     "owner",
     "parse_policy",
     "password_spraying",
@@ -346,8 +418,12 @@ __all__ = [
     "read_trail",
     "repeated_findings",
     "rewrite_values",
+    "skeleton",
+    "validated",
     "verify_consistency",
     "verify_inclusion",
+    "verify_init_data",
+    "verify_init_data_signature",
     "verify_trail",
     "views",
 ]

@@ -25,6 +25,7 @@ __all__ = [
     "VerificationError",
     "VerifyMismatchError",
     "argon2id",
+    "ed25519_verifies",
     "hkdf",
     "password_hasher",
 ]
@@ -45,3 +46,12 @@ def argon2id(passphrase: bytes, salt: bytes) -> bytes:
 def password_hasher(time_cost: int, memory_cost: int, parallelism: int) -> PasswordHasher:
     """Return what hashes passwords by argon2id, with salts of its own."""
     return PasswordHasher(time_cost, memory_cost, parallelism, type=Type.ID)
+
+
+def ed25519_verifies(key: bytes, signature: bytes, signed: bytes) -> bool:
+    """Say whether a signature is that of the holder of a key (RFC 8032)."""
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
+    except (InvalidSignature, ValueError):  # ValueError: by a version of its own, for the length
+        return False
+    return True
