@@ -59,6 +59,12 @@ def require_count(field: str, value: object, least: int) -> None:
     require(fit, field, value, f"a whole number from {least}")
 
 
+def require_names(field: str, names: object) -> None:
+    """Refuse what is no tuple of texts: one text alone would be taken for its letters."""
+    fit = isinstance(names, tuple) and all(isinstance(each, str) for each in names)
+    require(fit, field, names, "a tuple of names")
+
+
 @dataclass(frozen=True, slots=True)
 class Above:
     """The number is greater than a limit.
@@ -122,20 +128,25 @@ class Is:
 
     Args:
         states: the alarming ones.
+        unknown: those that say that it isn't known: unless it is named as alarming, such a state
+            neither fires nor resolves. A check that was down is not well because nobody can look.
     """
 
-    __slots__ = ("states",)
+    __slots__ = ("states", "unknown")
 
-    def __init__(self, *states: str) -> None:
+    def __init__(self, *states: str, unknown: tuple[str, ...] = ("unknown",)) -> None:
         fit = bool(states) and all(isinstance(each, str) for each in states)
         require(fit, "states", states, "at least one state's name")
-        self.states = states
+        require_names("unknown", unknown)
+        self.states, self.unknown = states, unknown
 
     def step(self, memory: Memory, now: float, reading: Reading) -> tuple[Memory, Verdict]:
         """Compare; there is no memory."""
         if not isinstance(reading, str):
             return None, Verdict(None, f"the reading {reading!r} is no state")
-        return None, Verdict(reading in self.states, f"the state is {reading}", reading)
+        active = None if reading in self.unknown else False
+        active = True if reading in self.states else active
+        return None, Verdict(active, f"the state is {reading}", reading)
 
     def __repr__(self) -> str:
         return f"Is({', '.join(map(repr, self.states))})"

@@ -208,6 +208,7 @@ def _hide(book: Book, now: float, plan: Plan) -> None:
                 each.labels,
                 each.severity,
                 each.state.phase is Phase.FIRING,
+                each.state.seen is not None,
                 each.state.since,
             )
             for each in active

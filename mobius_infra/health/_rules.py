@@ -5,7 +5,12 @@ from dataclasses import dataclass, field, fields
 from typing import Final
 
 from mobius_infra.core import Component, ConfigurationError, require
-from mobius_infra.health._alert_conditions import Condition, Reading, require_seconds
+from mobius_infra.health._alert_conditions import (
+    Condition,
+    Reading,
+    require_names,
+    require_seconds,
+)
 from mobius_infra.health._alert_step import Severity, Timing
 from mobius_infra.health._burn import BURN_RATES, Burning, BurnRate
 
@@ -127,12 +132,6 @@ def require_text(name: str, text: str) -> None:
     """Refuse text that can't be stored and sent."""
     fit = not any("\ud800" <= each <= "\udfff" for each in text)
     require(fit, name, text, "text without halves of surrogate pairs")
-
-
-def require_names(name: str, names: object) -> None:
-    """Refuse what is no tuple of texts: one text alone would be taken for its letters."""
-    fit = isinstance(names, tuple) and all(isinstance(each, str) for each in names)
-    require(fit, name, names, "a tuple of names")
 
 
 def burn_rate_rules(
