@@ -112,6 +112,14 @@ class Rule:
         """How patient it is."""
         return Timing(self.for_, self.keep_firing_for)
 
+    def alert_id(self, series: str) -> str:
+        """Return the id of the alert of one of its readings."""
+        return self.name if self.by is None else f"{self.name} ({self.by}={series})"
+
+    def series_of(self, labels: Mapping[str, str]) -> str:
+        """Return which of its readings an alert with these labels is of."""
+        return "" if self.by is None else labels.get(self.by, "")
+
     def labels_of(self, series: str) -> dict[str, str]:
         """Return the labels of the alert of one of its readings."""
         own = {} if self.by is None else {self.by: series}

@@ -234,6 +234,24 @@ def test_who_does_not_answer_is_followed_by_the_next() -> None:
     ]  # fmt: skip
 
 
+def test_what_fires_again_after_it_was_acknowledged_is_given_the_same_time_again() -> None:
+    world = World()
+    route = Route(channels=(PHONE,), wait=0, interval=1000, repeat=1e6,
+                  escalation=(Step(100, (PAGER,)),))  # fmt: skip
+    time = Timeline([world.rule("a")], [route])
+    world.bad = {"a"}
+    time.until(50)
+    carry_out(time.book, Action("x", "acknowledge", time.now, "a", "ann"))
+    time.until(300)
+    world.bad = set()
+    time.until(350)
+    world.bad = {"a"}
+    time.until(450)
+    assert [each[:2] for each in time.told] == [(5, "phone")]
+    time.until(500)
+    assert [each[:2] for each in time.told[1:]] == [(455, "pager")]
+
+
 def test_an_acknowledged_alert_is_not_repeated_and_a_new_one_is_told() -> None:
     world = World()
     route = Route(channels=(PHONE,), group_by=(), wait=0, interval=60, repeat=120)
