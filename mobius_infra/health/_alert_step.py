@@ -122,7 +122,7 @@ def _so(state: AlertState, now: float, verdict: Verdict, timing: Timing) -> Aler
     if state.held < timing.for_:
         return replace(state, seen=now)
     fired = state.firings + 1
-    return replace(state, phase=Phase.FIRING, since=now, seen=now, held=0.0, firings=fired)
+    return replace(state, phase=Phase.FIRING, since=now, seen=now, firings=fired)
 
 
 def _hold(state: AlertState, now: float) -> AlertState:

@@ -165,6 +165,28 @@ def test_a_parent_hides_its_children_lists_them_and_releases_them() -> None:
     assert not any("page" in each[3] for each in time.told)
 
 
+def test_what_ended_long_before_it_may_be_told_is_still_told_by_its_name() -> None:
+    world = World()
+    route = Route(channels=(PHONE,), wait=0, interval=3600)
+    time = Timeline([world.rule("a")], [route])
+    world.bad = {"a"}
+    time.until(10)
+    world.bad = set()
+    time.until(3700)
+    assert time.told[1:] == [(3605, "phone", "resolved", [], ["a"])]
+
+
+def test_what_is_silenced_and_explained_is_shown_as_silenced() -> None:
+    world = World()
+    time = Timeline([world.rule("a"), world.rule("b", parents=("a",))], [ROUTE])
+    time.book.silences["s"] = silence(0, 100, alert="b")
+    world.bad = {"a", "b"}
+    time.until(50)
+    assert time.book.alerts["b"].hidden == ("silence", "s")
+    time.until(105)
+    assert time.book.alerts["b"].hidden == ("parent", "a")
+
+
 def test_a_parent_that_is_still_pending_holds_its_children_back() -> None:
     world = World()
     parent = world.rule("database", "critical", for_=60)
