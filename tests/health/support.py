@@ -56,6 +56,6 @@ def states(monitor: HealthMonitor) -> dict[str, str]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what threads and sockets do."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.002)
