@@ -154,6 +154,8 @@ async def test_who_was_told_by_what_is_gone_hears_how_it_ended(
     async with manager(manual_clock, backend, [world.rule("a")], routes=[after, other]) as alerts:
         await manual_clock.advance(5000)
         assert len(pager.sent) == 1  # nobody repeats to it what its step or route would
+        members = [each.alerts for each in alerts.snapshot().incidents]
+        assert sorted(members) == ([(), ("a",)] if "route" in change else [("a",)])
         world.bad = set()
         await manual_clock.advance(1000)
         assert all(each.closed_at for each in alerts.snapshot().incidents)
