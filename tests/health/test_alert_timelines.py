@@ -165,6 +165,18 @@ def test_a_parent_hides_its_children_lists_them_and_releases_them() -> None:
     assert not any("page" in each[3] for each in time.told)
 
 
+def test_one_that_joins_an_incident_gives_the_others_no_more_time() -> None:
+    world = World()
+    route = Route(channels=(PHONE,), group_by=(), wait=0, interval=60, repeat=1e6,
+                  escalation=(Step(100, (PAGER,)),))  # fmt: skip
+    time = Timeline([world.rule("a"), world.rule("b")], [route])
+    world.bad = {"a"}
+    time.until(50)
+    world.bad = {"a", "b"}
+    time.until(150)
+    assert [each[:2] for each in time.told] == [(5, "phone"), (65, "phone"), (105, "pager")]
+
+
 def test_what_ended_long_before_it_may_be_told_is_still_told_by_its_name() -> None:
     world = World()
     route = Route(channels=(PHONE,), wait=0, interval=3600)
