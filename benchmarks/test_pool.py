@@ -112,7 +112,9 @@ class TestContended:
         self, contend: "Contend", loop: asyncio.AbstractEventLoop, postgres_url: str
     ) -> None:
         """The same work: asyncpg's pool resets a connection each time it is given back."""
-        contend(Resetting(asyncpg_pool(loop, postgres_url)).connection)
+        pool = asyncpg_pool(loop, postgres_url)
+        contend(Resetting(pool).connection)
+        loop.run_until_complete(pool.close())
 
     def test_mobius_infra(
         self, contend: "Contend", loop: asyncio.AbstractEventLoop, postgres_url: str

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import ParamSpec, TypeAlias, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.conformance.summary import show_conformance
 from tests.servers.cluster import RedisCluster
@@ -30,6 +31,16 @@ SERVER_FIXTURES = {
     "own_postgres_server",
 }
 """The fixtures that start a server; whatever uses one, if only by another, gets the mark."""
+
+# What Hypothesis does by itself, CI's repeatable choice of examples included, without its clocks:
+# how fast an example is made or runs is a matter of the machine and of what else it does.
+settings.register_profile(
+    "suite",
+    settings(),
+    deadline=None,
+    suppress_health_check=[*settings().suppress_health_check, HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

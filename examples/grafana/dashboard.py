@@ -28,7 +28,8 @@ STATES = {
     "shedding": "orange", "unknown": "purple", "isolated": "purple", "open": "red", "down": "red",
     "running": "green", "stopped": "purple", "failed": "red", "notifying": "green",
     "standing by": "blue", "known": "green", "stale": "orange", "closing": "yellow",
-    "unreachable": "red",
+    "unreachable": "red", "ready": "green", "new": "blue", "starting": "blue",
+    "draining": "yellow", "ended": "purple",
 }  # fmt: skip
 
 

@@ -40,6 +40,8 @@ POOLS = Row(
 WORK = Row(
     "Work in the background, batches, threads",
     [
+        states("Service", "mobius_lifespan_state", "ready", "new", "starting", "draining",
+               "closing", "ended"),
         Panel("Tasks", {
             "{{name}} succeeded": rate("mobius_background_succeeded_total"),
             "{{name}} failed": rate("mobius_background_failed_total"),

@@ -32,6 +32,12 @@ from mobius_infra.perf._drain import (
 from mobius_infra.perf._gather import (
     gather_bounded,
 )
+from mobius_infra.perf._lifespan import (
+    LifeChanged,
+    Lifespan,
+    LifespanStats,
+    PartFailed,
+)
 from mobius_infra.perf._map import (
     map_bounded,
 )
@@ -95,7 +101,11 @@ __all__ = [
     "Endpoint",
     "EndpointEjected",
     "EndpointReturned",
+    "LifeChanged",
+    "Lifespan",
+    "LifespanStats",
     "Outliers",
+    "PartFailed",
     "Pool",
     "PoolClosed",
     "PoolClosedError",

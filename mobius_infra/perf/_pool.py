@@ -9,7 +9,7 @@ from math import inf
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from mobius_infra.core import Clock, Events, SystemClock, require
+from mobius_infra.core import Clock, Events, SystemClock, call_later, require
 from mobius_infra.perf._pool_block import Borrowed
 from mobius_infra.perf._pool_errors import PoolMisuseError, Reason, refusal
 from mobius_infra.perf._pool_events import PoolClosed, PoolStats
@@ -19,9 +19,8 @@ from mobius_infra.perf._pool_settings import (
     require_seconds,
     settings_of,
 )
-from mobius_infra.perf._pool_slot import Slot, present_borrower
+from mobius_infra.perf._pool_slot import NO_TASK, Slot, in_loop, present_borrower
 from mobius_infra.perf._pool_stock import NOT_GIVEN_BACK, Check, Close, Connect, Stock
-from mobius_infra.perf._pool_timer import call_later
 
 T = TypeVar("T")
 
@@ -151,21 +150,28 @@ class Pool(Generic[T]):
             discard: do not use it again, as when what it was doing has been interrupted.
 
         Raises:
-            PoolMisuseError: if it is not lent: given back twice, or to the wrong pool.
+            PoolMisuseError: if it is not lent: given back twice, or to the wrong pool. Also if
+                another thread gives it back, in whose hands it then stays.
         """
         slot = self._used.pop(id(connection), None)
         if slot is None:
             if self._stock.terminated.pop(id(connection), None) is None:
                 raise self._misuse(connection)
             return  # `close` did not wait for it, and has dropped it
-        slot.borrower = None
         now = self._monotonic()
-        if discard:
-            self._stock.discard(slot, "by borrower")
-            self._serve()
-        elif self._waiting or self._strict or now >= slot.expires or self._broken is not None:
-            self._put(slot)
+        ready = now < slot.expires and self._broken is None
+        if discard or not ready or self._waiting or self._strict:
+            if not in_loop():  # nobody could be woken, nothing closed
+                self._used[id(connection)] = slot
+                raise PoolMisuseError(self.name, NO_TASK, "from outside its event loop")
+            slot.borrower = None
+            if discard:
+                self._stock.discard(slot, "by borrower")
+                self._serve()
+            else:
+                self._put(slot)
         else:  # as at the end of `_put`: nearly all go this way
+            slot.borrower = None
             slot.since = now
             slot.fresh_until = now + self._check_after
             self._idle.append(slot)

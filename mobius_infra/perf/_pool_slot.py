@@ -57,6 +57,15 @@ def name_of(task: "asyncio.Task[Any] | None") -> str:
     return NO_TASK if task is None else task.get_name()
 
 
+def in_loop() -> bool:
+    """Say whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def present_borrower() -> str:
     """Return the running task's name, for an error."""
     try:

@@ -14,7 +14,7 @@ from functools import partial
 from math import inf
 from typing import Any, Generic, TypeVar
 
-from mobius_infra.core import Clock, ConfigurationError, Events
+from mobius_infra.core import Clock, ConfigurationError, Events, call_later
 from mobius_infra.perf._pool_dial import Dialer
 from mobius_infra.perf._pool_events import (
     PoolLeakSuspected,
@@ -24,7 +24,7 @@ from mobius_infra.perf._pool_events import (
 )
 from mobius_infra.perf._pool_settings import PoolConfig, Sizes, keep_interval
 from mobius_infra.perf._pool_slot import Slot, name_of, shown
-from mobius_infra.perf._pool_timer import call_later, within
+from mobius_infra.perf._pool_timer import within
 
 T = TypeVar("T")
 log = logging.getLogger("mobius_infra")

@@ -1,30 +1,12 @@
-"""Timers on any clock, and work that is bounded by one."""
+"""Work that is bounded by a timer of any clock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from mobius_infra.core import Clock, SystemClock
+from mobius_infra.core import Clock, call_later
 
 R = TypeVar("R")
-
-
-def call_later(clock: Clock, seconds: float, call: Callable[[], None]) -> Callable[[], object]:
-    """Call `call` after `seconds` of `clock`; return a function that prevents it.
-
-    The machine's time is the event loop's own timer. Another clock can only be slept on, which
-    takes a task.
-    """
-    if isinstance(clock, SystemClock):
-        return asyncio.get_running_loop().call_later(seconds, call).cancel
-
-    at = clock.monotonic() + seconds  # not from when the task comes to run
-
-    async def wait() -> None:
-        await clock.sleep(at - clock.monotonic())
-        call()
-
-    return asyncio.ensure_future(wait()).cancel
 
 
 async def within(clock: Clock, seconds: float, work: Callable[[], Awaitable[R]]) -> R:

@@ -18,7 +18,7 @@ from mobius_infra.core.backends._memory import MemoryBackend
 from mobius_infra.testing import ManualClock
 from tests.breaker.fleets import Dependency, DependencyError, Nodes, fail
 from tests.servers.redis import RedisServer
-from tests.servers.waiting import eventually
+from tests.servers.waiting import eventually, patient
 
 # By hand.
 
@@ -291,13 +291,13 @@ async def test_on_every_backend_a_quorum_opens_one_probes_and_all_close(
     home: str, request: pytest.FixtureRequest, tmp_path: Any
 ) -> None:
     url = f"sqlite:///{tmp_path}/fleet.db" if home == "sqlite" else request.getfixturevalue(home)
-    url = f"{url}?timeout=20&connect_timeout=20"  # for a machine that is busy with something else
+    url = patient(url)
     dependency = Dependency()
     async with (
         open_backend(url) as one,
         open_backend(url) as two,
-        Fleet(one, timeout=20.0) as here,
-        Fleet(two, timeout=20.0) as there,
+        Fleet(one, timeout=60.0) as here,
+        Fleet(two, timeout=60.0) as there,
     ):
         first, second = (
             CircuitBreaker("upstream", consecutive_failures=1, fleet=fleet)
@@ -311,7 +311,7 @@ async def test_on_every_backend_a_quorum_opens_one_probes_and_all_close(
         async def opened() -> bool:
             return (await here.look("upstream")).phase == "open"
 
-        await eventually(opened, timeout=10, what="the fleet's opening")
+        await eventually(opened, timeout=60, what="the fleet's opening")
         dependency.down = False
 
         async def closed() -> bool:
@@ -322,12 +322,12 @@ async def test_on_every_backend_a_quorum_opens_one_probes_and_all_close(
                     return False
             return (await there.look("upstream")).phase == "closed"
 
-        await eventually(closed, timeout=10, what="the fleet's recovery")
+        await eventually(closed, timeout=60, what="the fleet's recovery")
 
 
 async def test_every_key_in_redis_ends_by_itself(redis_server: RedisServer) -> None:
     redis_server.flush()
-    async with open_backend(redis_server.url) as redis, Fleet(redis, quorum=1) as fleet:
+    async with open_backend(patient(redis_server.url)) as redis, Fleet(redis, quorum=1) as fleet:
         await fleet.isolate("isolated", ttl=50.0)
         await fleet.reset("closed")
         breaker = CircuitBreaker("open", consecutive_failures=1, fleet=fleet)
@@ -337,7 +337,7 @@ async def test_every_key_in_redis_ends_by_itself(redis_server: RedisServer) -> N
         async def all_there() -> bool:
             return redis_server.call("DBSIZE") == 3
 
-        await eventually(all_there, timeout=10, what="three circuits")
+        await eventually(all_there, timeout=60, what="three circuits")
         keys = redis_server.call("KEYS", "*")
         assert isinstance(keys, list)
         for key in keys:

@@ -337,7 +337,9 @@ TestModel.settings = settings(deadline=None, max_examples=60, stateful_step_coun
 
 # One server answers all examples: starting one for each would test nothing more.
 one_server = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+    max_examples=30,
 )
 PROBER = "whoever probes"
 AHEAD = -1  # of a backend that has forgotten

@@ -2,7 +2,7 @@
 
 It answers each line on its standard input with its numbers.
 
-python -m tests.breaker.worker URL PORT TASKS
+python -m tests.breaker.worker URL PORT TASKS LEASE, the last in seconds
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from collections import Counter
 from mobius_infra.breaker import Backoff, CircuitBreaker, CircuitOpenError, Fleet
 from mobius_infra.core import open_backend
 
-LEASE = 1.5  # seconds
 PAUSE = 0.1  # seconds between the calls of a task
 
 
@@ -45,19 +44,19 @@ async def ask_dependency(port: int) -> None:
         writer.close()
 
 
-async def main(url: str, port: str, tasks: str) -> None:
+async def main(url: str, port: str, tasks: str, lease: str) -> None:
     ended: Counter[str] = Counter()
     under_way = 0
     async with (
-        open_backend(f"{url}?timeout=10&connect_timeout=10") as backend,
+        open_backend(f"{url}?timeout=60&connect_timeout=60") as backend,
         # Patient: on a busy machine, a process that gave up would rightly probe by itself.
-        Fleet(backend, quorum=3, poll=0.2, timeout=10.0) as fleet,
+        Fleet(backend, quorum=3, poll=0.2, timeout=60.0) as fleet,
     ):
         breaker = CircuitBreaker(
             "dependency",
             consecutive_failures=3,
             backoff=Backoff(0.1, 0.4, jitter="equal"),
-            probe_timeout=LEASE,
+            probe_timeout=float(lease),
             successes=3,
             fleet=fleet,
         )

@@ -13,6 +13,7 @@ class Proxy:
         self._open = asyncio.Event()
         self._open.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sides: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -38,9 +39,15 @@ class Proxy:
         """Let everything through again, what was held first."""
         self._open.set()
 
+    def reset(self) -> None:
+        """End all connections at once, as a machine does that was started anew."""
+        for side in list(self._sides):
+            side.transport.abort()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._open.wait()
         there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        self._sides |= {writer, back}
         for pair in ((reader, back), (there, writer)):
             task = asyncio.ensure_future(self._pipe(*pair))
             self._tasks.add(task)
@@ -55,4 +62,5 @@ class Proxy:
         except OSError:
             pass
         finally:
+            self._sides.discard(writer)
             writer.close()

@@ -11,7 +11,7 @@ from mobius_infra.core import open_backend
 from tests.cache.proxy import Proxy
 from tests.conftest import OwnRedisServer
 from tests.servers.redis import RedisServer
-from tests.servers.waiting import eventually
+from tests.servers.waiting import eventually, patient
 
 KEYS = 20
 TASKS = 10
@@ -41,8 +41,9 @@ class Service:
 
 
 @asynccontextmanager
-async def service(port: int, *, memory: bool = False) -> AsyncIterator[Service]:
-    url = f"redis://127.0.0.1:{port}?timeout=0.3&connect_timeout=0.3"
+async def service(port: int, *, memory: bool = False, hangs: bool = True) -> AsyncIterator[Service]:
+    url = f"redis://127.0.0.1:{port}"
+    url = f"{url}?timeout=0.3&connect_timeout=0.3" if hangs else patient(url)
     async with open_backend(url) as backend:
         tiers: list[MemoryTier | BackendTier] = [MemoryTier()] if memory else []
         tiers.append(BackendTier(backend))
@@ -101,7 +102,7 @@ async def test_when_redis_is_emptied_everything_is_loaded_once_more(
     own_redis_server: OwnRedisServer,
 ) -> None:
     server = own_redis_server()
-    async with service(server.port) as running:
+    async with service(server.port, hangs=False) as running:
         await running.round()
         server.flush()
         await running.round()
@@ -114,7 +115,7 @@ async def test_when_redis_is_full_callers_get_answers(own_redis_server: OwnRedis
     server = own_redis_server()
     server.call("CONFIG", "SET", "maxmemory", "1mb")
     server.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
-    async with service(server.port, memory=True) as running:
+    async with service(server.port, memory=True, hangs=False) as running:
         for _ in range(3):
             await running.round()
         assert running.loads == KEYS

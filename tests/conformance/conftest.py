@@ -15,9 +15,9 @@ def url_of(home: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if home == "memory":
         return "memory://"
     if home == "sqlite":
-        return f"sqlite:///{tmp_path}/backend.db?timeout=10"
+        return f"sqlite:///{tmp_path}/backend.db?timeout=60"
     base = request.getfixturevalue(f"{home}_url".replace("postgresql", "postgres"))
-    return f"{base}?namespace={uuid4().hex}&timeout=10"
+    return f"{base}?namespace={uuid4().hex}&timeout=60&connect_timeout=60"
 
 
 @pytest.fixture(params=HOMES)

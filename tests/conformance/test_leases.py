@@ -37,7 +37,7 @@ async def test_it_runs_out_by_itself_and_a_late_holder_learns_it(backend: Backen
     assert first is not None
 
     second = await eventually(
-        lambda: Lease.acquire(backend, "k", ttl=100), timeout=10, what="the lease to run out"
+        lambda: Lease.acquire(backend, "k", ttl=100), timeout=60, what="the lease to run out"
     )
     assert second is not None
     assert second.fence > first.fence

@@ -6,7 +6,7 @@ from mobius_infra.core import Backend, Message, Subscription
 
 
 async def take(subscription: Subscription, count: int) -> list[object]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [await anext(subscription) for _ in range(count)]
 
 

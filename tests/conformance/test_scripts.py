@@ -99,7 +99,7 @@ async def test_a_state_is_forgotten_after_its_time(backend: Backend) -> None:
         return not existed
 
     await backend.run(LAST, "k", True, 0.001)
-    await eventually(gone, timeout=10, what="the state to be gone")
+    await eventually(gone, timeout=60, what="the state to be gone")
 
 
 async def test_who_is_cancelled_leaves_the_others_their_steps(backend: Backend) -> None:

@@ -77,7 +77,7 @@ async def test_what_has_expired_is_gone_for_every_operation(backend: Backend) ->
     async def gone() -> bool:
         return await backend.get_many(["a", "b", "c"]) == [None] * 3
 
-    await eventually(gone, timeout=10, what="the expiry")
+    await eventually(gone, timeout=60, what="the expiry")
     assert await backend.get_many(["a", "b", "stays"]) == [None, None, b"4"]
     assert await backend.get_with_ttl("b") is None
     assert await backend.delete("a", "b") == 0
@@ -174,8 +174,8 @@ async def test_the_backends_time_moves_and_is_about_now(backend: Backend) -> Non
 async def test_namespaces_do_not_see_each_other(url: str) -> None:
     base, _, _ = url.partition("?")
     async with (
-        open_backend(f"{base}?namespace=one&timeout=10") as one,
-        open_backend(f"{base}?namespace=two&timeout=10") as two,
+        open_backend(f"{base}?namespace=one&timeout=60&connect_timeout=60") as one,
+        open_backend(f"{base}?namespace=two&timeout=60&connect_timeout=60") as two,
     ):
         await one.set("k", b"1")
         assert await two.get("k") is None

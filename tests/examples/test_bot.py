@@ -58,7 +58,7 @@ async def world(folder: Path, **environment: object) -> AsyncIterator[World]:
                 "telegram_bot_token": SecretStr(server.token),
                 "telegram_api_url": server.url,
                 "upstream_url": upstream.url,
-                "database_url": f"sqlite:///{folder}/bot.db?timeout=10",
+                "database_url": f"sqlite:///{folder}/bot.db?timeout=60",
                 "status_port": 0,
                 **environment,
             }
@@ -131,7 +131,7 @@ async def test_a_prometheus_server_scrapes_it_and_refuses_nothing(here: World) -
         async def scraped() -> bool:
             return await ask("sum(mobius_cache_hits_total)") == [2]
 
-        await eventually(scraped, timeout=30, what="a scrape that succeeded")
+        await eventually(scraped, timeout=120, what="a scrape that succeeded")
         assert await ask('mobius_circuit_breaker_state{state="closed"}') == [1]
         assert await ask("sum(mobius_scrape_failures_total) or vector(0)") == [0]
         (target,) = (await asyncio.to_thread(server.get, "targets"))["activeTargets"]
@@ -310,7 +310,7 @@ async def test_stopped_by_sigterm_it_loses_nothing_and_answers_nothing_twice(
             "TELEGRAM_BOT_TOKEN": server.token,
             "TELEGRAM_API_URL": server.url,
             "UPSTREAM_URL": upstream.url,
-            "DATABASE_URL": f"sqlite:///{tmp_path}/bot.db",
+            "DATABASE_URL": f"sqlite:///{tmp_path}/bot.db?timeout=60",
             "STATUS_PORT": "0",
         }
         if mode == "webhook":
@@ -332,11 +332,11 @@ async def test_stopped_by_sigterm_it_loses_nothing_and_answers_nothing_twice(
                 stderr=subprocess.DEVNULL,
             )
             try:
-                await eventually(given, timeout=30, what=f"{answers} answers")
+                await eventually(given, timeout=120, what=f"{answers} answers")
                 process.send_signal(signal.SIGTERM)
                 for user in users if answers == 1 else []:
                     user.send("/price btc")  # while it is being stopped
-                assert await asyncio.to_thread(process.wait, 20) == 0
+                assert await asyncio.to_thread(process.wait, 120) == 0
             finally:
                 process.kill()
                 process.wait()

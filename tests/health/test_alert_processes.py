@@ -19,7 +19,7 @@ async def run_until(line: str, *arguments: str) -> list[str]:
     assert process.stdout is not None
     said: list[str] = []
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while line not in said:
                 said.append((await process.stdout.readline()).decode().strip())
                 assert process.returncode is None

@@ -37,6 +37,7 @@ from mobius_infra.health._checks_inside import machine_memory
 from mobius_infra.testing import ManualClock
 from tests.cache.support import Flaky
 from tests.conftest import OwnRedisServer
+from tests.servers.waiting import patient
 
 
 async def said(
@@ -195,7 +196,7 @@ async def test_a_server_that_dies_is_down_and_up_when_it_is_back(
     own_redis_server: OwnRedisServer,
 ) -> None:
     server = own_redis_server()
-    backend = open_backend(server.url)
+    backend = open_backend(patient(server.url))
     assert await said(backend_check(backend)) == "up"
     server.kill()
     assert (await said(backend_check(backend))).startswith("down")

@@ -26,7 +26,8 @@ from mobius_infra.health import (
 from mobius_infra.health._recovery import _spend
 from mobius_infra.testing import ManualClock
 from tests.cache.support import Flaky
-from tests.health.support import Dependency, listen, report_of
+from tests.health.support import Dependency, listen, report_of, until
+from tests.servers.waiting import patient
 
 FEW = Restarts(intensity=3, period=600.0)
 
@@ -112,10 +113,8 @@ async def test_what_used_up_its_restarts_escalates_to_the_next(
 
     async with monitor:
         await manual_clock.advance(100)
-        for _ in range(200):  # the thread's end is not in virtual time
-            await asyncio.sleep(0.002)
-            if report_of(monitor, "pool").state is Health.UP:
-                break
+        # The thread's end is not in virtual time.
+        await until(lambda: report_of(monitor, "pool").state is Health.UP)
     assert len(pool.mended) == 3
     assert len(harder) == 1
     assert [each.to for each in heard if isinstance(each, RecoveryEscalated)] == ["rebuild"]
@@ -387,7 +386,7 @@ async def test_two_processes_over_redis_mend_once(redis_url: str) -> None:
     """On a real server and a real clock: two that notice together, one that acts."""
     pool_is_well, mended = False, list[int]()
     monitors = []
-    backends = [open_backend(redis_url), open_backend(redis_url)]
+    backends = [open_backend(patient(redis_url)) for _ in range(2)]
     for number, backend in enumerate(backends):
         monitor = HealthMonitor()
 

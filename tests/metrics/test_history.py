@@ -186,7 +186,7 @@ async def test_it_survives_a_restart(
 ) -> None:
     """Cells of before and after, in one step too, and of series that nobody tracks any more."""
     local = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/history.db"}
-    url = local.get(home) or f"{request.getfixturevalue(home)}?timeout=20&connect_timeout=20"
+    url = local.get(home) or f"{request.getfixturevalue(home)}?timeout=60&connect_timeout=60"
     chance = random.Random(1)
     whole = History("h", clock=manual_clock)
     async with open_backend(url) as backend:

@@ -53,7 +53,7 @@ class Kept(MetricExporter):
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         if isinstance(self.result, Exception):
             raise self.result
         self.data.append(metrics_data)
@@ -264,7 +264,7 @@ async def test_a_collector_gets_it_by_otlp(
     metrics.counter("orders", "Orders", labels=["kind"]).labels("book").inc(3)
     metrics.gauge("huge", "Too long for a whole number on the wire").set(2**80)
     metrics.histogram("took_seconds", "Took", buckets=[1, 2]).observe(1.5)
-    exporter = OTLPMetricExporter(endpoint=endpoint, timeout=5)
+    exporter = OTLPMetricExporter(endpoint=endpoint, timeout=60)
     resource = Resource({"service.name": "bot"})
     async with OpenTelemetryExport(metrics, exporter, resource=resource):
         pass

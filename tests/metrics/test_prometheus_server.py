@@ -43,7 +43,7 @@ async def test_a_prometheus_server_scrapes_it_all_and_drops_nothing() -> None:
             async def scraped() -> bool:
                 return bool(await asyncio.to_thread(server.query, 'up{job="test"} == 1'))
 
-            await eventually(scraped, timeout=20, what="a scrape that succeeded")
+            await eventually(scraped, timeout=60, what="a scrape that succeeded")
 
             async def ask(expression: str) -> float:
                 (value,) = (await asyncio.to_thread(server.query, expression)).values()

@@ -112,7 +112,7 @@ async def test_an_orderly_end_loses_nothing(tmp_path: Path, start: Start) -> Non
         each.send("add 1")
         each.send("end")
     for each in workers:
-        assert each.process.wait(30) == 0
+        assert each.process.wait(60) == 0
     assert (await look(tmp_path))["orders"] == {(): 2002}
 
 
@@ -125,7 +125,7 @@ async def test_a_worker_killed_in_mid_write_leaves_the_file_before(
     one.tell("write")
     one.tell("add 5")
     assert one.tell("die") == ""
-    assert one.process.wait(30) == -signal.SIGKILL
+    assert one.process.wait(60) == -signal.SIGKILL
     assert (tmp_path / "0.new").stat().st_size > 0
     assert (await look(tmp_path))["orders"] == {(): 5}
 

@@ -458,6 +458,19 @@ class TestMisuse:
             assert one.stats().in_use == 1
             one.release(line)
 
+    async def test_another_thread_loses_nothing(self) -> None:
+        async with Server().using(max_size=1) as pool:
+            line = await pool.acquire()
+            with pytest.raises(PoolMisuseError, match="outside its event loop"):
+                await asyncio.to_thread(pool.release, line, discard=True)
+            waiting = asyncio.create_task(pool.acquire())
+            await asyncio.sleep(0)
+            with pytest.raises(PoolMisuseError, match="outside its event loop"):
+                await asyncio.to_thread(pool.release, line)
+            assert pool.stats().in_use == 1
+            pool.release(line)
+            pool.release(await waiting)
+
     def test_outside_of_a_loop(self) -> None:
         with pytest.raises(PoolMisuseError, match="no task"):
             Server().pool().release(Line(9))

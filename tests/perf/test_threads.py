@@ -26,7 +26,7 @@ class Gate:
 
     def __call__(self, item: str = "") -> str:
         self.begun += 1
-        assert self.opened.acquire(timeout=10)
+        assert self.opened.acquire(timeout=60)
         return item
 
     def open(self, number: int = 1) -> None:
@@ -34,7 +34,7 @@ class Gate:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end
         await asyncio.sleep(0.001)
@@ -54,7 +54,7 @@ async def threads(gate: Gate) -> AsyncIterator[Threads]:
     threads = run_in_threads("t", limit=2, queue=1, most_abandoned=1)
     yield threads
     gate.open(20)
-    await threads.close(10)
+    await threads.close(60)
     await until(lambda: not names(threads))
 
 

@@ -28,6 +28,7 @@ from tests.conformance.conftest import url_of
 from tests.conformance.summary import HOMES
 from tests.ratelimit.test_limiter import passed
 from tests.servers.redis import RedisServer
+from tests.servers.waiting import patient
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,7 +136,7 @@ async def test_many_wait_there_in_order(backend: Backend) -> None:
 async def test_a_key_lives_at_least_until_its_limit_is_fresh(
     limit: Limit, redis_server: RedisServer, redis_url: str
 ) -> None:
-    async with open_backend(redis_url) as backend:
+    async with open_backend(patient(redis_url)) as backend:
         limiter = RateLimiter("x", limit, backend=backend)
         await limiter.acquire("k")
         keys: Any = redis_server.call("KEYS", "*")
@@ -147,7 +148,7 @@ async def test_a_key_lives_at_least_until_its_limit_is_fresh(
 
 
 async def test_the_servers_time_counts_not_the_callers(redis_url: str) -> None:
-    async with open_backend(redis_url) as backend:
+    async with open_backend(patient(redis_url)) as backend:
         limiter = RateLimiter("x", TokenBucket("1/day", 3), backend=backend)
         wrong = ManualClock(epoch=4_000_000_000.0)
         ahead = RateLimiter("x", TokenBucket("1/day", 3), backend=backend, clock=wrong)
@@ -158,7 +159,7 @@ async def test_the_servers_time_counts_not_the_callers(redis_url: str) -> None:
 
 async def test_eight_processes_get_what_one_would(redis_url: str) -> None:
     """Never one more than promised, and not fewer either."""
-    command = [sys.executable, "-m", "tests.ratelimit.worker", redis_url, "150"]
+    command = [sys.executable, "-m", "tests.ratelimit.worker", patient(redis_url), "150"]
     pipe = asyncio.subprocess.PIPE
     workers = [
         await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe) for _ in range(8)

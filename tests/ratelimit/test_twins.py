@@ -25,7 +25,9 @@ from tests.servers.redis import RedisServer
 from tests.twins import run_twin
 
 one_server = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+    max_examples=300,
 )
 
 HISTORY = st.lists(

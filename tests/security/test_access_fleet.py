@@ -21,6 +21,7 @@ from mobius_infra.security import (
 )
 from mobius_infra.testing import ManualClock
 from tests.cache.support import Slow
+from tests.servers.waiting import patient
 
 POLICY = Policy(
     [
@@ -37,7 +38,7 @@ def member(backend: Backend, clock: ManualClock | None = None, **options: Any) -
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.002)
 
@@ -211,7 +212,7 @@ async def check_that_none_is_lost(url: str, *, members: int) -> None:
     async with AsyncExitStack() as stack:
         fleet = []
         for _ in range(members):
-            backend = await stack.enter_async_context(open_backend(url))
+            backend = await stack.enter_async_context(open_backend(patient(url)))
             fleet.append(await stack.enter_async_context(member(backend)))
         subjects = [str(number) for number in range(10, 10 + members * 5)]
         jobs = [

@@ -14,7 +14,7 @@ class PostgresError(Exception):
 
 
 def query(
-    port: int, sql: str, *, user: str, database: str, timeout: float = 10.0
+    port: int, sql: str, *, user: str, database: str, timeout: float = 60.0
 ) -> list[tuple[str | None, ...]]:
     """Run `sql` on a connection of its own and return its rows, each value as text.
 

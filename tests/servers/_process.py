@@ -44,7 +44,7 @@ class LocalServer(ABC):
         port: The port on 127.0.0.1; 0 until the first start.
     """
 
-    START_TIMEOUT = 30.0
+    START_TIMEOUT = 120.0
     """Seconds until a server that does not answer counts as broken."""
 
     STOP_TIMEOUT = 10.0
@@ -284,7 +284,7 @@ def _suspend(processes: list[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.suspend()
-    wait_until(lambda: all(map(_is_frozen, processes)), timeout=10.0, what=f"{processes} to freeze")
+    wait_until(lambda: all(map(_is_frozen, processes)), timeout=60.0, what=f"{processes} to freeze")
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -23,7 +23,7 @@ def on_path(program: str) -> list[Path]:
 def version_of(program: Path) -> tuple[int, ...]:
     """Return the version that `program --version` reports; empty if it does not run here."""
     try:
-        told = subprocess.check_output([program, "--version"], text=True, timeout=10)
+        told = subprocess.check_output([program, "--version"], text=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return ()
     match = re.search(r"\d+(\.\d+)+", told)

@@ -26,7 +26,7 @@ class RespConnection:
         RespError: It refused the password.
     """
 
-    def __init__(self, port: int, *, password: str | None = None, timeout: float = 5.0) -> None:
+    def __init__(self, port: int, *, password: str | None = None, timeout: float = 60.0) -> None:
         self._socket = socket.create_connection((LOOPBACK, port), timeout)
         self._answers = self._socket.makefile("rb")
         if password is not None:

@@ -75,7 +75,7 @@ class RedisCluster:
             node.call("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             if node is not first:
                 node.call("CLUSTER", "MEET", LOOPBACK, first.port)
-        wait_until(self._is_formed, timeout=30, what="the cluster to form")
+        wait_until(self._is_formed, timeout=120, what="the cluster to form")
 
     def _is_formed(self) -> bool:
         for node in self.nodes:

@@ -103,7 +103,7 @@ class PostgresServer(LocalServer):
         return f"postgresql://{SUPERUSER}@{LOOPBACK}:{self.port}/{database}"
 
     def query(
-        self, sql: str, *, database: str = "postgres", timeout: float = 10.0
+        self, sql: str, *, database: str = "postgres", timeout: float = 60.0
     ) -> list[tuple[str | None, ...]]:
         """Run `sql` as the superuser and return its rows as text; see `_pgwire.query`."""
         return query(self.port, sql, user=SUPERUSER, database=database, timeout=timeout)
@@ -202,7 +202,7 @@ def _unprivileged_owner() -> Owner | None:
 def _system_bindirs() -> list[Path]:
     found = []
     if config := shutil.which("pg_config"):
-        told = subprocess.check_output([config, "--bindir"], text=True, timeout=10)
+        told = subprocess.check_output([config, "--bindir"], text=True, timeout=60)
         found.append(Path(told.strip()))
     debian = Path("/usr/lib/postgresql").glob("*/bin")
     found += sorted(debian, key=lambda path: int(path.parent.name), reverse=True)

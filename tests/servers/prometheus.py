@@ -49,7 +49,7 @@ class PrometheusServer(LocalServer):
     def get(self, path: str, **parameters: str) -> Any:  # Any: JSON
         """Return the data that the HTTP API answers with."""
         url = f"http://{LOOPBACK}:{self.port}/api/v1/{path}?{urlencode(parameters)}"
-        with urlopen(url, timeout=5) as answer:
+        with urlopen(url, timeout=60) as answer:
             return json.load(answer)["data"]
 
     def query(self, expression: str) -> dict[tuple[tuple[str, str], ...], float]:

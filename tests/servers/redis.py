@@ -107,7 +107,7 @@ class RedisServer(LocalServer):
         credentials = f":{self.password}@" if self.password is not None else ""
         return f"redis://{credentials}{LOOPBACK}:{self.port}"
 
-    def connect(self, *, timeout: float = 5.0) -> RespConnection:
+    def connect(self, *, timeout: float = 60.0) -> RespConnection:
         """Return a raw connection, authenticated; `timeout` is for each answer, in seconds."""
         return RespConnection(self.port, password=self.password, timeout=timeout)
 

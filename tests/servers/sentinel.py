@@ -55,7 +55,7 @@ class RedisSentinel:
                     },
                 )
             )
-            wait_until(self._knows_replica, timeout=30, what="the sentinel to see the replica")
+            wait_until(self._knows_replica, timeout=120, what="the sentinel to see the replica")
             self._stack = stack.pop_all()
         return self
 
@@ -70,7 +70,7 @@ class RedisSentinel:
         """Kill the master, and return when the replica has taken over."""
         before = self.master_port
         next(each for each in self.servers if each.port == before).kill()
-        wait_until(lambda: self.master_port != before, timeout=60, what="the failover")
+        wait_until(lambda: self.master_port != before, timeout=120, what="the failover")
 
     def _knows_replica(self) -> bool:
         assert self.sentinel is not None

@@ -47,17 +47,18 @@ def test_no_server_outlives_the_process_that_started_it(
         pid, directory = starter.stdout.readline().split()
         assert is_running(int(pid))
         starter.send_signal(way)
-    wait_until(lambda: not is_running(int(pid)), timeout=10, what="the server to be gone")
-    wait_until(lambda: not Path(directory).exists(), timeout=10, what="its files to be gone")
+    wait_until(lambda: not is_running(int(pid)), timeout=60, what="the server to be gone")
+    wait_until(lambda: not Path(directory).exists(), timeout=60, what="its files to be gone")
 
 
 def test_closing_leaves_neither_process_nor_files() -> None:
-    before = set(psutil.Process().children(recursive=True))
+    # Its children's own would be nobody's, and another server's may come and go meanwhile.
+    before = set(psutil.Process().children())
     with RedisServer() as server:
         directory = server.directory
         assert directory.is_dir()
     assert not directory.exists()
-    assert set(psutil.Process().children(recursive=True)) == before
+    assert set(psutil.Process().children()) == before
     server.close()
 
 

@@ -7,7 +7,7 @@ from tests.servers.waiting import eventually, wait_until
 
 def test_waiting_returns_the_first_true_value() -> None:
     answers = iter(["", None, "ready", "later"])
-    assert wait_until(lambda: next(answers), timeout=10, what="an answer") == "ready"
+    assert wait_until(lambda: next(answers), timeout=60, what="an answer") == "ready"
 
 
 def test_waiting_asks_at_least_once_even_without_time() -> None:
@@ -25,7 +25,7 @@ async def test_waiting_in_a_coroutine_returns_the_first_true_value() -> None:
     async def answer() -> int:
         return next(answers)
 
-    assert await eventually(answer, timeout=10, what="an answer") == 3
+    assert await eventually(answer, timeout=60, what="an answer") == 3
 
 
 async def test_waiting_in_a_coroutine_lets_others_run() -> None:
@@ -35,7 +35,7 @@ async def test_waiting_in_a_coroutine_lets_others_run() -> None:
     async def has_arrived() -> bool:
         return arrived.is_set()
 
-    assert await eventually(has_arrived, timeout=10, what="the other task")
+    assert await eventually(has_arrived, timeout=60, what="the other task")
 
 
 async def test_waiting_in_a_coroutine_gives_up_on_a_condition_that_hangs() -> None:
@@ -51,4 +51,4 @@ async def test_a_conditions_own_time_out_is_not_mistaken_for_the_deadline() -> N
         raise TimeoutError("the condition's own")
 
     with pytest.raises(TimeoutError, match="the condition's own"):
-        await eventually(fail, timeout=10, what="an answer")
+        await eventually(fail, timeout=60, what="an answer")

@@ -47,5 +47,13 @@ async def eventually(condition: Callable[[], Awaitable[T]], *, timeout: float, w
     return value
 
 
+def patient(url: str) -> str:
+    """Return a backend's URL with time-outs that bound a failure and not a busy machine.
+
+    For whatever is no test of time-outs: the default, one second, is what a user wants.
+    """
+    return f"{url}{'&' if '?' in url else '?'}timeout=60&connect_timeout=60"
+
+
 def _gave_up(what: str, timeout: float) -> TimeoutError:
     return TimeoutError(f"gave up waiting for {what} after {timeout:g} s")

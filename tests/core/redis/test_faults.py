@@ -20,7 +20,7 @@ from mobius_infra.core import (
 from mobius_infra.core._backend import BackendLost, BackendRestored
 from tests.conftest import OwnRedisServer
 from tests.servers.redis import RedisServer
-from tests.servers.waiting import eventually
+from tests.servers.waiting import eventually, patient
 
 
 async def answers(backend: Backend) -> bool:
@@ -33,7 +33,7 @@ async def answers(backend: Backend) -> bool:
 
 async def test_after_kill_and_restart_everything_goes_on(own_redis_server: OwnRedisServer) -> None:
     server, heard = own_redis_server(), list[Event]()
-    async with open_backend(server.url) as backend:
+    async with open_backend(patient(server.url)) as backend:
         backend.events.subscribe(heard.append)
         lease = await Lease.acquire(backend, "k", ttl=100)
         assert lease is not None
@@ -43,7 +43,7 @@ async def test_after_kill_and_restart_everything_goes_on(own_redis_server: OwnRe
                 with pytest.raises(BackendUnavailableError):
                     await backend.get("k")
             server.start()
-            await eventually(lambda: answers(backend), timeout=20, what="the server's return")
+            await eventually(lambda: answers(backend), timeout=60, what="the server's return")
             # Scripts are forgotten by a new server, and loaded again.
             assert await Lease.acquire(backend, "k", ttl=100) is not None
             assert isinstance(await anext(subscription), Gap)
@@ -64,14 +64,14 @@ async def test_a_server_that_hangs_is_a_time_out_and_later_well_again(
         )
         assert {type(result) for result in results} == {BackendTimeoutError}
         server.resume()
-        await eventually(lambda: answers(backend), timeout=20, what="the server's return")
+        await eventually(lambda: answers(backend), timeout=60, what="the server's return")
         assert await backend.get("k") == b"1"
 
 
 async def test_forgotten_scripts_are_loaded_again(
     redis_url: str, redis_server: RedisServer
 ) -> None:
-    async with open_backend(redis_url) as backend:
+    async with open_backend(patient(redis_url)) as backend:
         for _ in range(3):
             lease = await Lease.acquire(backend, "k", ttl=100)
             assert lease is not None
@@ -80,7 +80,7 @@ async def test_forgotten_scripts_are_loaded_again(
 
 
 async def test_an_error_reaches_the_caller_it_belongs_to_and_no_other(redis_url: str) -> None:
-    async with open_backend(redis_url) as backend:
+    async with open_backend(patient(redis_url)) as backend:
         await backend.set("good", b"1")
         lease = await Lease.acquire(backend, "text", ttl=100)
         assert lease is not None
@@ -100,7 +100,7 @@ async def test_no_reply_is_given_to_the_wrong_caller_however_many_are_cancelled(
     redis_url: str,
 ) -> None:
     chance = random.Random(3)
-    async with open_backend(redis_url) as backend:
+    async with open_backend(patient(redis_url)) as backend:
         await backend.set_many({f"k{n}": str(n).encode() for n in range(100)})
 
         async def read(number: int) -> None:
@@ -122,12 +122,12 @@ async def test_a_wrong_password_is_said_without_being_told(
     own_redis_server: OwnRedisServer,
 ) -> None:
     server = own_redis_server(password="right")
-    url = server.url.replace("right", "wr0ng")
+    url = patient(server.url.replace("right", "wr0ng"))
     async with open_backend(url) as backend:
         with pytest.raises(BackendUnavailableError, match=r"(?i)password|auth") as caught:
             await backend.ping()
         assert "wr0ng" not in str(caught.value)
-    async with open_backend(server.url) as backend:
+    async with open_backend(patient(server.url)) as backend:
         await backend.ping()
 
 
@@ -140,7 +140,7 @@ async def test_subscribing_while_the_server_is_away_fails_at_once() -> None:
 
 async def test_a_value_that_is_none_is_its_callers_error_alone(redis_url: str) -> None:
     """Not a command without a reply: each reply after it would be another caller's."""
-    async with open_backend(redis_url) as backend:
+    async with open_backend(patient(redis_url)) as backend:
         await backend.set("k", b"1")
         nothing: Any = object()
         for others in (0, 3):

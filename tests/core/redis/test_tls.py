@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mobius_infra.core import BackendUnavailableError, ConfigurationError, Message, open_backend
 from tests.servers.redis import RedisServer
+from tests.servers.waiting import patient
 
 
 def write_certificate(folder: Path) -> Path:
@@ -79,7 +80,7 @@ async def test_it_speaks_tls_with_a_server_that_the_ca_file_vouches_for(
     certificate = write_certificate(tmp_path)
     async with (
         tls_before(redis_server, certificate) as port,
-        open_backend(f"rediss://127.0.0.1:{port}?ca_file={certificate}") as backend,
+        open_backend(patient(f"rediss://127.0.0.1:{port}?ca_file={certificate}")) as backend,
     ):
         await backend.set("k", b"1" * 100_000, 10)
         values = await asyncio.gather(*[backend.get("k") for _ in range(20)])
@@ -94,7 +95,7 @@ async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(
 ) -> None:
     async with (
         tls_before(redis_server, write_certificate(tmp_path)) as port,
-        open_backend(f"rediss://127.0.0.1:{port}") as backend,
+        open_backend(patient(f"rediss://127.0.0.1:{port}")) as backend,
     ):
         with pytest.raises(BackendUnavailableError, match="certificate"):
             await backend.get("k")

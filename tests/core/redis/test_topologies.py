@@ -9,7 +9,7 @@ from mobius_infra.core import Backend, BackendUnavailableError, ConfigurationErr
 from mobius_infra.core.backends._redis_client import key_slot
 from tests.servers.cluster import RedisCluster
 from tests.servers.sentinel import RedisSentinel
-from tests.servers.waiting import eventually
+from tests.servers.waiting import eventually, patient
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ async def stored(backend: Backend) -> bool:
 async def test_after_a_failover_everything_goes_on_with_the_new_master(
     own_sentinel: RedisSentinel,
 ) -> None:
-    async with open_backend(own_sentinel.url) as backend:
+    async with open_backend(f"{own_sentinel.url}?timeout=5&connect_timeout=5") as backend:
         await backend.set("k", b"1")
         own_sentinel.failover()
-        await eventually(lambda: stored(backend), timeout=30, what="the new master")
+        await eventually(lambda: stored(backend), timeout=60, what="the new master")
         assert await backend.get("k") == b"2"
 
 
@@ -48,7 +48,7 @@ async def test_a_slot_that_moves_is_followed_and_no_call_fails(redis_cluster: Re
     slot = key_slot(b"mobius:k")
     owner = redis_cluster.owner(slot)
     other = next(node for node in redis_cluster.nodes if node is not owner)
-    async with open_backend(redis_cluster.url) as backend:
+    async with open_backend(patient(redis_cluster.url)) as backend:
         await backend.delete("k")
         await backend.ping()
         redis_cluster.migrate(slot, other)

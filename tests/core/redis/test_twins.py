@@ -18,7 +18,9 @@ SPANS = st.floats(0.001, 1e6)
 
 # One server answers all examples: starting one for each would test nothing more.
 one_server = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+    max_examples=150,
 )
 
 

@@ -15,7 +15,7 @@ async def test_after_a_restart_everything_goes_on(
     own_postgres_server: OwnPostgresServer,
 ) -> None:
     server, heard = own_postgres_server(), list[Event]()
-    async with open_backend(f"{server.url}?timeout=5&connect_timeout=5") as backend:
+    async with open_backend(f"{server.url}?timeout=30&connect_timeout=30") as backend:
         backend.events.subscribe(heard.append)
         await backend.run(ADD, "n", 1)
         server.stop()
@@ -31,7 +31,7 @@ async def test_after_a_restart_everything_goes_on(
 
 async def test_kill_9_loses_no_acknowledged_write(own_postgres_server: OwnPostgresServer) -> None:
     server = own_postgres_server()
-    async with open_backend(f"{server.url}?timeout=5&connect_timeout=5") as backend:
+    async with open_backend(f"{server.url}?timeout=30&connect_timeout=30") as backend:
         acknowledged = 0
 
         async def count() -> None:
@@ -43,7 +43,7 @@ async def test_kill_9_loses_no_acknowledged_write(own_postgres_server: OwnPostgr
             return acknowledged >= 50
 
         counting = asyncio.create_task(count())
-        await eventually(counted, timeout=30, what="50 writes")
+        await eventually(counted, timeout=60, what="50 writes")
         server.kill()
         with pytest.raises(BackendError):
             await counting
@@ -73,7 +73,7 @@ async def test_a_server_that_hangs_is_a_time_out_and_later_well_again(
             except BackendUnavailableError:
                 return False
 
-        await eventually(well, timeout=30, what="the server's return")
+        await eventually(well, timeout=60, what="the server's return")
 
 
 async def test_a_server_that_is_not_there_is_unavailable_and_no_secret_is_told() -> None:

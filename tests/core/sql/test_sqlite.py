@@ -41,7 +41,7 @@ async def test_eight_processes_count_to_eight_thousand(tmp_path: Path) -> None:
 
 
 async def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/killed.db?timeout=10"
+    url = f"sqlite:///{tmp_path}/killed.db?timeout=60"
     acknowledged: list[int] = []
     # Killed after ever other numbers of writes, so that death comes at ever other moments.
     for lines in (1, 2, 3, 5, 8, 40, 130):
@@ -63,7 +63,7 @@ async def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Pat
 
 async def test_expired_rows_are_deleted_in_small_batches(tmp_path: Path) -> None:
     clock = ManualClock()
-    async with open_backend(f"sqlite:///{tmp_path}/x.db?timeout=10", clock=clock) as backend:
+    async with open_backend(f"sqlite:///{tmp_path}/x.db?timeout=60", clock=clock) as backend:
         await backend.set_many({f"k{n}": b"" for n in range(150)}, ttl=1)
         clock.tick(2)
         for _ in range(128):
