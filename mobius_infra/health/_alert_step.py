@@ -127,23 +127,22 @@ def _so(state: AlertState, now: float, verdict: Verdict, timing: Timing) -> Aler
 
 def _hold(state: AlertState, now: float) -> AlertState:
     """Count the time since the last look, if that had an answer."""
-    return (
-        state
-        if state.seen is None
-        else replace(state, held=state.held + max(now - state.seen, 0.0))
-    )
+    if state.seen is None:
+        return state
+    return replace(state, held=state.held + max(now - state.seen, 0.0))
 
 
 def _not_so(state: AlertState, now: float, verdict: Verdict, timing: Timing) -> AlertState:
-    if state.phase is Phase.FIRING:
-        state = (
-            replace(state, cleared=now, held=0.0) if state.cleared is None else _hold(state, now)
-        )
+    before = state
     state = replace(state, reason=verdict.reason, value=verdict.value, seen=now)
     if state.phase is Phase.PENDING:
         return replace(state, phase=Phase.INACTIVE, since=now, held=0.0)
     if state.phase is not Phase.FIRING:
         return state
+    if state.cleared is None:
+        state = replace(state, cleared=now, held=0.0)
+    else:
+        state = replace(state, held=_hold(before, now).held)
     left = timing.keep_firing_for - state.held
     if left <= 0:
         return replace(state, phase=Phase.RESOLVED, since=now, cleared=None, held=0.0)

@@ -149,7 +149,7 @@ async def test_who_was_told_by_what_is_gone_hears_how_it_ended(
         await manual_clock.advance(100)
     assert pager.heard() == [("firing", ["a"], [])]
     name = "all" if change == "the step is gone" else "everything"
-    after = Route(channels=(phone,), name=name, wait=0)
+    after = Route(channels=(phone,), name=name, wait=0, repeat=600)
     other = Route(channels=(pager,), name="other", match={"alert": "other"})
     async with manager(manual_clock, backend, [world.rule("a")], routes=[after, other]) as alerts:
         await manual_clock.advance(5000)
