@@ -15,6 +15,7 @@ from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
 
+from examples.bot.alerts import make_alerts
 from examples.bot.charts import chart
 from examples.bot.delivery import Once, Paced, listen, patiently, poll
 from examples.bot.handlers import make_router, slowly, user_of
@@ -100,14 +101,17 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
             features=usage.features, cache=cache, upstream=again, limiter=per_user, loop=loop,
             process=process,
         )  # fmt: skip
-        for each in (uptime, history):
+        alerts = make_alerts(monitor, env, backends[-1])
+        for each in (uptime, history, alerts):
             await start(each)
         page = status_app(
             monitor,
             components=components,
             metrics=metrics.render_async,
             uptime=uptime,
+            alerts=alerts,
             charts=history,
+            token=env.status_token.get_secret_value() if env.status_token else None,
             title=settings.metrics.title,
         )
         port = await start(serve(page, "127.0.0.1", env.status_port))

@@ -33,6 +33,11 @@ class Environment(BaseSettings):
     webhook_port: int = 8443
     upstream_url: str = "http://127.0.0.1:8081"
     status_port: int = 8080
+    status_token: SecretStr | None = Field(
+        None, description="shows the page's details, and lets alerts be acknowledged and silenced"
+    )
+    alert_chat_id: str | None = Field(None, description="none: alerts go to the log only")
+    alert_after: float = Field(5.0, ge=0, description="seconds that a check must be down")
     config_dir: Path = CONFIG
 
     def encryption(self) -> dict[str, Callable[[bytes], bytes]]:

@@ -3,6 +3,9 @@
 from mobius_infra.health._alert_book import (
     Acknowledgement,
 )
+from mobius_infra.health._alert_checks import (
+    check_rules,
+)
 from mobius_infra.health._alert_conditions import (
     Above,
     Absent,
@@ -271,6 +274,7 @@ __all__ = [
     "backend_check",
     "burn_rate_rules",
     "cache_check",
+    "check_rules",
     "component_check",
     "disk_check",
     "http_check",

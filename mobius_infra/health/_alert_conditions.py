@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from mobius_infra.core import require
 from mobius_infra.health._alert_step import Verdict
@@ -22,7 +22,12 @@ Memory = Any
 
 
 class Condition(Protocol):
-    """Anything with this method can be a rule's condition."""
+    """Anything with this method can be a rule's condition.
+
+    One that also has `resumed(now)` is asked for the memory of a reading that was alarming before
+    a restart; without, its memory is None then. One with a true `hears_silence` judges readings
+    that are gone itself; the alerts of others end with them.
+    """
 
     def step(self, memory: Memory, now: float, reading: Reading) -> tuple[Memory, Verdict]:
         """Return the memory to be given next time, and what it says of `reading` at `now`."""
@@ -59,6 +64,12 @@ def require_count(field: str, value: object, least: int) -> None:
     require(fit, field, value, f"a whole number from {least}")
 
 
+def require_names(field: str, names: object) -> None:
+    """Refuse what is no tuple of texts: one text alone would be taken for its letters."""
+    fit = isinstance(names, tuple) and all(isinstance(each, str) for each in names)
+    require(fit, field, names, "a tuple of names")
+
+
 @dataclass(frozen=True, slots=True)
 class Above:
     """The number is greater than a limit.
@@ -77,6 +88,10 @@ class Above:
         if self.clear is not None:
             require_number("clear", self.clear)
             require(self.clear <= self.limit, "clear", self.clear, "at most the limit")
+
+    def resumed(self, now: float) -> Memory:
+        """Return the memory of one that was alarming."""
+        return True
 
     def step(self, memory: Memory, now: float, reading: Reading) -> tuple[Memory, Verdict]:
         """Compare; the memory is whether it is alarming."""
@@ -106,6 +121,10 @@ class Below:
             require_number("clear", self.clear)
             require(self.clear >= self.limit, "clear", self.clear, "at least the limit")
 
+    def resumed(self, now: float) -> Memory:
+        """Return the memory of one that was alarming."""
+        return True
+
     def step(self, memory: Memory, now: float, reading: Reading) -> tuple[Memory, Verdict]:
         """Compare; the memory is whether it is alarming."""
         value = number(reading)
@@ -122,20 +141,25 @@ class Is:
 
     Args:
         states: the alarming ones.
+        unknown: those that say that it isn't known: unless it is named as alarming, such a state
+            neither fires nor resolves. A check that was down is not well because nobody can look.
     """
 
-    __slots__ = ("states",)
+    __slots__ = ("states", "unknown")
 
-    def __init__(self, *states: str) -> None:
+    def __init__(self, *states: str, unknown: tuple[str, ...] = ("unknown",)) -> None:
         fit = bool(states) and all(isinstance(each, str) for each in states)
         require(fit, "states", states, "at least one state's name")
-        self.states = states
+        require_names("unknown", unknown)
+        self.states, self.unknown = states, unknown
 
     def step(self, memory: Memory, now: float, reading: Reading) -> tuple[Memory, Verdict]:
         """Compare; there is no memory."""
         if not isinstance(reading, str):
             return None, Verdict(None, f"the reading {reading!r} is no state")
-        return None, Verdict(reading in self.states, f"the state is {reading}", reading)
+        active = None if reading in self.unknown else False
+        active = True if reading in self.states else active
+        return None, Verdict(active, f"the state is {reading}", reading)
 
     def __repr__(self) -> str:
         return f"Is({', '.join(map(repr, self.states))})"
@@ -191,16 +215,24 @@ class Absent:
 
     after: float
     unmoved: bool = False
+    hears_silence: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_seconds("after", self.after)
+
+    def resumed(self, now: float) -> Memory:
+        """Return the memory of one that was alarming: until a reading comes it still is."""
+        return now - self.after, None
 
     def step(self, memory: Memory, now: float, reading: Reading) -> tuple[Memory, Verdict]:
         """Compare with when the last reading came; the memory is that, and the reading."""
         since, last = memory or (now, None)
         there = reading is not None and not (isinstance(reading, float) and math.isnan(reading))
-        if there and not (self.unmoved and reading == last):
-            since, last = now, reading
+        if there:
+            # The first reading of a counter is no movement: there is none to compare it with.
+            if not self.unmoved or (last is not None and reading != last):
+                since = now
+            last = reading
         silent = now - since
         shown = reading if isinstance(reading, int | float | str) else None
         words = "no reading" if not self.unmoved else "no movement"

@@ -16,7 +16,7 @@ from mobius_infra.health._alert_step import Phase
 from mobius_infra.health._alert_store import Action, AlertStore, Inbox, Report
 from mobius_infra.health._silence import Silence
 
-_MOST_SILENCES: Final = 1000
+MOST_SILENCES: Final = 1000  # that are kept
 
 
 class Desk:
@@ -58,7 +58,7 @@ class Desk:
         self._offset: float | None = None
         self._until = float("-inf")
         self._heard = clock.monotonic()
-        self._problem = ""
+        self._problems = {"book": "", "inbox": ""}
         self._unreadable = False
 
     def now(self) -> float:
@@ -73,7 +73,9 @@ class Desk:
     @property
     def may_send(self) -> bool:
         """Whether this process notifies, and knows that no other does."""
-        return self.leads and (bool(self._problem) or self._clock.monotonic() < self._until)
+        return self.leads and (
+            bool(self._problems["book"]) or self._clock.monotonic() < self._until
+        )
 
     async def refresh(self) -> None:
         """Hold the lease, or watch the book of who does."""
@@ -92,7 +94,7 @@ class Desk:
             self._alone(error)
 
     async def _lead(self) -> None:
-        if self.leads and not (self._unreadable and self._problem):
+        if self.leads and not self._unreadable:
             return
         async with self.lock:
             await self._take_up("it holds the lease")
@@ -138,10 +140,10 @@ class Desk:
         self.leads = False
         self._note(NotifierChanged, notifies=False, reason=why)
 
-    def _say(self, problem: str) -> None:
-        if problem and not self._problem:
+    def _say(self, problem: str, of: str = "book") -> None:
+        if problem and not self._problems[of]:
             self._note(AlertStoreFailed, reason=problem)
-        self._problem = problem
+        self._problems[of] = problem
 
     def _note(self, kind: type[Event], **fields: object) -> None:
         self.notices.append(kind(source=self._name, at=self._clock.time(), **fields))
@@ -164,16 +166,25 @@ class Desk:
     async def collect(self) -> Inbox:
         """Return what other processes say; nothing if that can't be known."""
         try:
-            return await self.store.collect()
-        except (BackendError, CodecError):
+            inbox = await self.store.collect()
+        except BackendError:
             return Inbox()
+        except CodecError as error:
+            self._say(error.reason, "inbox")
+            return Inbox()
+        self._say("", "inbox")
+        return inbox
 
     async def report(self, report: Report) -> None:
         """Say what this process sees to whoever notifies."""
         try:
             await self.store.report(self._member, report, self.now())
-        except (BackendError, CodecError) as error:
+        except BackendError as error:
             self._say(error.reason)
+        except CodecError as error:
+            self._say(error.reason, "inbox")
+        else:
+            self._say("", "inbox")
 
     async def release(self) -> None:
         """Let another take over at once."""
@@ -192,7 +203,7 @@ def carry_out(book: Book, action: Action) -> list[str]:
     if action.kind == "unsilence":
         return [action.target] if book.silences.pop(action.target, None) else []
     if action.kind == "silence":
-        if action.silence is None or len(book.silences) >= _MOST_SILENCES:
+        if action.silence is None or len(book.silences) >= MOST_SILENCES:
             return []
         book.silences[action.silence.id] = action.silence
         return [action.silence.id]

@@ -1,6 +1,6 @@
 """One look at everything, as a step: from the book, the time and the verdicts to the next book."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -82,8 +82,29 @@ class Look:
     dropped: list[tuple[str, str]] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Gap:
+    """A time in which nobody looked.
+
+    Attributes:
+        since: when it began.
+        waiting: ids of alerts of which nothing could be known since; None: before the first look.
+    """
+
+    since: float
+    waiting: set[str] | None = None
+
+    def covers(self, seen: Seen) -> bool:
+        """Say whether nothing was known since, before this look."""
+        return self.waiting is None or seen.id in self.waiting
+
+    def after(self, look: Collection[Seen]) -> set[str]:
+        """Return the ids of alerts of which nothing is known after this look either."""
+        return {each.id for each in look if each.verdict.active is None and self.covers(each)}
+
+
 def advance(
-    book: Book, now: float, seen: Iterable[Seen], plan: Plan, down_since: float | None = None
+    book: Book, now: float, seen: Collection[Seen], plan: Plan, gap: Gap | None = None
 ) -> Look:
     """Take in what was seen, and note what is owed to whom. Changes the book in place.
 
@@ -92,11 +113,13 @@ def advance(
         now: in seconds since the epoch.
         seen: of each alert.
         plan: what the application declared.
-        down_since: at the first look after nobody looked for a time, when that began.
+        gap: the last time in which nobody looked; told what is known again.
     """
     look = Look()
     for each in seen:
-        _take_in(book, now, each, plan, look, down_since)
+        _take_in(book, now, each, plan, look, gap)
+    if gap is not None:
+        gap.waiting = gap.after(seen)
     _forget(book, now)
     _hide(book, now, plan)
     for alert in book.alerts.values():
@@ -105,7 +128,9 @@ def advance(
             _assign(book, alert, now, plan)
     routes = {route.name: route for route in plan.routes}
     for incident in list(book.incidents.values()):
-        made = flush(book, incident, routes[incident.route], now, plan.name)
+        # Where its route is gone any other says how to write what is left to be told.
+        route = routes.get(incident.route) or next(iter(plan.routes), None)
+        made = [] if route is None else flush(book, incident, route, now, plan.name)
         look.dropped += enqueue(book, made, plan.most_waiting)
         if settle(book, incident, plan.channels):
             _close(book, incident, now)
@@ -116,28 +141,27 @@ def advance(
 def take_up(book: Book, now: float, plan: Plan) -> Look:
     """Take up a book that was left by another process, or by this one before it was restarted.
 
-    An alert whose rule is gone is resolved: nothing could ever do it otherwise.
+    An alert that no rule can give any more is resolved: nothing could ever do it otherwise.
     """
     look = Look()
     for alert in book.alerts.values():
-        if alert.rule in plan.rules:
+        rule = plan.rules.get(alert.rule)
+        if rule is not None and rule.alert_id(rule.series_of(alert.labels)) == alert.id:
             alert.state = resume(alert.state)
         elif alert.state.active:
-            was = alert.state.phase
-            alert.state, alert.note = end(alert.state, now, "its rule was removed"), ""
-            _tell_change(alert, was, now, plan, look)
-    # A route that is gone takes with it those who were told; its alerts go to another.
+            was, word = alert.state.phase, "removed" if rule is None else "changed"
+            alert.state, alert.note = end(alert.state, now, f"its rule was {word}"), ""
+            _tell_change(book, alert, was, now, plan, look)
+    # Alerts of a route that is gone go to another; who was told by it hears how they end.
     names = {route.name for route in plan.routes}
     for incident in [each for each in book.incidents.values() if each.route not in names]:
         for id_ in incident.members:
             book.alerts[id_].incident = None
-        _close(book, incident, now)
+        incident.members = []
     return look
 
 
-def _take_in(
-    book: Book, now: float, seen: Seen, plan: Plan, look: Look, down_since: float | None
-) -> None:
+def _take_in(book: Book, now: float, seen: Seen, plan: Plan, look: Look, gap: Gap | None) -> None:
     alert = book.alerts.get(seen.id)
     if alert is None:
         if not seen.verdict.active:
@@ -152,9 +176,9 @@ def _take_in(
     if alert.state.phase is not before.phase:
         if not (before.phase is Phase.PENDING and alert.state.phase is Phase.FIRING):
             alert.note = ""
-        _tell_change(alert, before.phase, now, plan, look)
-    if down_since is not None:
-        alert.note = _found(before, alert.state, down_since)
+        _tell_change(book, alert, before.phase, now, plan, look)
+    if gap is not None and gap.covers(seen) and seen.verdict.active is not None:
+        alert.note = _found(before, alert.state, gap.since)
 
 
 def _found(before: AlertState, after: AlertState, down_since: float) -> str:
@@ -169,10 +193,15 @@ def _found(before: AlertState, after: AlertState, down_since: float) -> str:
     return f"began while unwatched since {since}" if after.active else ""
 
 
-def _tell_change(alert: AlertRecord, was: Phase, now: float, plan: Plan, look: Look) -> None:
+def _tell_change(
+    book: Book, alert: AlertRecord, was: Phase, now: float, plan: Plan, look: Look
+) -> None:
     phase = alert.state.phase
-    if phase in (Phase.FIRING, Phase.RESOLVED):
+    if phase is Phase.FIRING and alert.acknowledged is not None:
         alert.acknowledged = None
+        incident = book.incidents.get(alert.incident or "")
+        if incident is not None:  # told as firing before: the escalation's patience begins anew
+            incident.first_told[alert.id] = now
     kind = _EVENTS.get(phase)
     if kind is not None and phase is not was:
         look.changes.append(
@@ -208,6 +237,7 @@ def _hide(book: Book, now: float, plan: Plan) -> None:
                 each.labels,
                 each.severity,
                 each.state.phase is Phase.FIRING,
+                each.state.seen is not None,
                 each.state.since,
             )
             for each in active

@@ -24,10 +24,14 @@ def flush(book: Book, incident: Incident, route: Route, now: float, manager: str
     worse = _worse(firing, incident)
     due = now >= incident.flush_at
     made: list[Delivery] = []
-    for target in route.targets(incident.reached):
+    targets = route.targets(incident.reached) if route.name == incident.route else []
+    for target in targets:
         new_step = target not in incident.told and parse_target(target)[1] > 0
         if due or worse or new_step:
             made += _tell(book, incident, route, target, firing, now, manager)
+    for target in [each for each in incident.told if each not in targets]:
+        # In no step any more, since a restart: it hears how what it was told ends, and no more.
+        made += _tell(book, incident, route, target, [], now, manager)
     if made:
         # Where there was nothing to tell it stays due: what comes next is told at once.
         incident.flush_at = now + route.interval
@@ -212,4 +216,4 @@ def settle(book: Book, incident: Incident, targets: Mapping[str, object]) -> boo
             incident.first_told.pop(id_, None)
             if alert is not None:
                 alert.incident = None
-    return not incident.members
+    return not incident.members and not owed

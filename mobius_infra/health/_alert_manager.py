@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from socket import gethostname
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 from uuid import uuid4
 
 from mobius_infra.core import (
@@ -23,14 +23,15 @@ from mobius_infra.core import (
     require,
 )
 from mobius_infra.health._alert_conditions import require_count, require_seconds
-from mobius_infra.health._alert_desk import Desk, carry_out, plan_maintenance
-from mobius_infra.health._alert_engine import Look, Plan, Seen, advance, take_up
+from mobius_infra.health._alert_desk import MOST_SILENCES, Desk, carry_out, plan_maintenance
+from mobius_infra.health._alert_engine import Gap, Look, Plan, Seen, advance, take_up
 from mobius_infra.health._alert_events import (
     AlertAcknowledged,
     NotificationLost,
     RuleFailed,
 )
-from mobius_infra.health._alert_reader import Reader, add_reports, series_of
+from mobius_infra.health._alert_parents import ask_parents
+from mobius_infra.health._alert_reader import Reader, add_reports
 from mobius_infra.health._alert_routes import Route, channels_of
 from mobius_infra.health._alert_stats import AlertStats, count
 from mobius_infra.health._alert_step import Phase, clean
@@ -41,11 +42,9 @@ from mobius_infra.health._inhibit import Inhibition
 from mobius_infra.health._postman import Postman
 from mobius_infra.health._rules import Rule, parents_first, require_labels
 from mobius_infra.health._silence import Silence
-from mobius_infra.health._within import end_all, within
+from mobius_infra.health._within import end_all
 
 log = logging.getLogger("mobius_infra")
-
-_ASK_TIMEOUT: Final = 5.0  # seconds for a parent that is asked again
 
 
 class AlertManager:
@@ -136,6 +135,7 @@ class AlertManager:
         self._tasks: list[asyncio.Task[None]] = []
         self._looked_at = float("-inf")
         self._failing: frozenset[str] = frozenset()
+        self._gap: Gap | None = None
         self._looks = self._dropped = 0
 
     # What it does by itself.
@@ -193,7 +193,9 @@ class AlertManager:
         self._tell_notices()
         now = self._desk.now()
         seen = self._reader.read(now, self._known())
-        await self._ask_parents(seen, now)
+        await ask_parents(
+            seen, self._desk.book, self._rules, self._reader, now, self._clock, self._timeout
+        )
         self._tell_failing()
         if self._desk.leads:
             await self._lead(seen)
@@ -208,29 +210,13 @@ class AlertManager:
         self._looks += 1
         self._looked_at = self._clock.monotonic()
 
-    def _known(self) -> Mapping[str, list[str]]:
-        known = defaultdict[str, list[str]](list)
+    def _known(self) -> Mapping[str, Mapping[str, bool]]:
+        known = defaultdict[str, dict[str, bool]](dict)
         for alert in self._desk.book.alerts.values():
             rule = self._rules.get(alert.rule)
             if rule is not None:
-                known[rule.name].append(series_of(rule, alert.labels))
+                known[rule.name][rule.series_of(alert.labels)] = alert.state.active
         return known
-
-    async def _ask_parents(self, seen: dict[str, Seen], now: float) -> None:
-        """Ask parents again before an alert of a child goes out for the first time."""
-        asked: set[str] = set()
-        for each in list(seen.values()):
-            alert = self._desk.book.alerts.get(each.id)
-            if not each.verdict.active or (alert is not None and alert.incident is not None):
-                continue
-            for name in each.rule.parents:
-                ask = self._rules[name].ask_again
-                if ask is None or name in asked:
-                    continue
-                asked.add(name)
-                with suppress(Exception):  # it says by its reading how it went
-                    await within(self._clock, min(_ASK_TIMEOUT, self._timeout), ask())
-                seen |= self._reader.read_rule(name, now, ())
 
     async def _lead(self, seen: dict[str, Seen]) -> None:
         desk = self._desk
@@ -238,14 +224,15 @@ class AlertManager:
         add_reports(seen, inbox.reports, self._rules, desk.now())
         took_up = Look()
         async with desk.lock:
-            now, down_since = desk.now(), None
+            now = desk.now()
             if desk.fresh is not None:
-                (down_since,), desk.fresh = desk.fresh, None
+                (since,), desk.fresh = desk.fresh, None
+                self._gap = None if since is None else Gap(since)
                 took_up = take_up(desk.book, now, self._plan)
                 plan_maintenance(desk.book, self._maintenance)
             for action in inbox.actions:
                 carry_out(desk.book, action)
-            look = advance(desk.book, now, seen.values(), self._plan, down_since)
+            look = advance(desk.book, now, seen.values(), self._plan, self._gap)
             saved = await desk.save()
         if saved and inbox.actions:
             with suppress(BackendError, CodecError):  # else they are done once more, to no effect
@@ -311,7 +298,8 @@ class AlertManager:
             note=clean(note),
         )
         require(not made.over(now), "ends_at", end, "in the future")
-        await self._do(Action(made.id, "silence", now, made.id, silence=made))
+        done = await self._do(Action(made.id, "silence", now, made.id, silence=made))
+        require(done, "silences", MOST_SILENCES, "fewer, to add one")
         return made
 
     async def unsilence(self, id_: str, *, by: str) -> bool:
@@ -324,10 +312,9 @@ class AlertManager:
         desk = self._desk
         async with desk.lock:
             found = carry_out(desk.book, action)
-            leads = desk.leads
-            if leads:
+            if desk.leads:
                 await desk.save()
-        if not leads:
+        if not desk.leads:  # perhaps since just now: another's book is the one that counts
             await desk.store.post(action)
         if action.kind == "acknowledge":
             for id_ in found:

@@ -1,12 +1,12 @@
 """Reads the rules' sources and asks their conditions: from a look at the world to verdicts."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from mobius_infra.health._alert_conditions import Memory, Reading
+from mobius_infra.health._alert_conditions import Condition, Memory, Reading
 from mobius_infra.health._alert_engine import Seen
 from mobius_infra.health._alert_step import Verdict, clean
 from mobius_infra.health._alert_store import Report
@@ -41,26 +41,29 @@ class Reader:
         self._watched = {rule.name: _Watched(rule, {}) for rule in rules}
         self.failures = 0
 
-    def read(self, now: float, known: Mapping[str, Iterable[str]]) -> dict[str, Seen]:
+    def read(self, now: float, known: Mapping[str, Mapping[str, bool]]) -> dict[str, Seen]:
         """Return what is so, by alert.
 
         Args:
             now: in seconds.
-            known: series by rule that must get a verdict even if the source gives none of them.
+            known: series by rule that must get a verdict even if the source gives none of them;
+                and whether they are alarming as yet.
         """
         seen: dict[str, Seen] = {}
         for name in self._watched:
-            seen |= self.read_rule(name, now, known.get(name, ()))
+            seen |= self.read_rule(name, now, known.get(name, {}))
         return seen
 
-    def read_rule(self, name: str, now: float, known: Iterable[str]) -> dict[str, Seen]:
+    def read_rule(self, name: str, now: float, known: Mapping[str, bool]) -> dict[str, Seen]:
         """Return what is so of one rule, by alert."""
         watched = self._watched[name]
         rule, watched.failed = watched.rule, ""
         readings, failed = self._ask(watched)
         verdicts: dict[str, Verdict] = {}
         for series in dict.fromkeys([*readings, *watched.memories, *known]):
-            gone = series not in readings
+            gone = series not in readings and not getattr(rule.condition, "hears_silence", False)
+            if known.get(series) and series not in watched.memories:
+                watched.memories[series] = _resumed(rule.condition, now)
             verdict = self._judge(watched, series, now, readings.get(series), failed)
             if gone and verdict.active is None and not failed:
                 # Else an alert of something that is no more would fire for ever.
@@ -69,8 +72,8 @@ class Reader:
             verdicts[series] = verdict
         watched.said = bool(watched.failed)
         return {
-            alert_id(rule, series): Seen(
-                alert_id(rule, series), rule, series, rule.labels_of(series), verdict
+            rule.alert_id(series): Seen(
+                rule.alert_id(series), rule, series, rule.labels_of(series), verdict
             )
             for series, verdict in verdicts.items()
         }
@@ -89,6 +92,9 @@ class Reader:
             elif isinstance(found, Mapping):
                 most = islice(found.items(), _MOST_SERIES)
                 readings = {clean(str(series)): reading for series, reading in most}
+                if len(found) > _MOST_SERIES:  # of the rest nothing is known
+                    self._fail(watched, OverflowError(f"more than {_MOST_SERIES} readings"))
+                    return readings, "OverflowError"
             else:
                 raise TypeError("a single reading, but the rule is by a label")
         except Exception as error:  # noqa: BLE001 - the application's function may raise anything
@@ -121,14 +127,9 @@ class Reader:
         watched.said, watched.failed = True, type(error).__name__
 
 
-def alert_id(rule: Rule, series: str) -> str:
-    """Return the id of the alert of one of a rule's readings."""
-    return rule.name if rule.by is None else f"{rule.name} ({rule.by}={series})"
-
-
-def series_of(rule: Rule, labels: Mapping[str, str]) -> str:
-    """Return which of a rule's readings an alert with these labels is of."""
-    return "" if rule.by is None else labels.get(rule.by, "")
+def _resumed(condition: Condition, now: float) -> Memory:
+    resumed: Callable[[float], Memory] | None = getattr(condition, "resumed", None)
+    return None if resumed is None else resumed(now)
 
 
 def add_reports(
@@ -140,7 +141,7 @@ def add_reports(
             rule = rules.get(name)
             if rule is None:
                 continue
-            id_ = alert_id(rule, series)
+            id_ = rule.alert_id(series)
             if id_ not in seen or not seen[id_].verdict.active:
                 verdict = Verdict(True, f"{reason} (at {member})", value)
                 seen[id_] = Seen(id_, rule, series, rule.labels_of(series), verdict)

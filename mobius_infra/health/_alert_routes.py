@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from mobius_infra.core import ConfigurationError, require
-from mobius_infra.health._alert_conditions import require_count, require_seconds
+from mobius_infra.health._alert_conditions import require_count, require_names, require_seconds
 from mobius_infra.health._notification import Channel
-from mobius_infra.health._rules import require_labels, require_names
+from mobius_infra.health._rules import require_labels
 from mobius_infra.health._silence import matches
 
 

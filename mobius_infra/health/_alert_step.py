@@ -70,8 +70,8 @@ class AlertState:
         phase: inactive, pending, firing or resolved.
         since: when that began.
         reason: what decided it, in words.
-        held: seconds that it has been seen to be so, while pending.
-        seen: when it was last looked at with an answer.
+        held: seconds that it has been seen to be so while pending, or not to be so while firing.
+        seen: when it was last looked at with an answer; None: there was none to the last look.
         cleared: since when it has not been so, while firing.
         firings: how often it has fired; tells one time from another.
         value: the last reading.
@@ -101,12 +101,11 @@ def step(state: AlertState, now: float, verdict: Verdict, timing: Timing) -> Ale
     """Return the state that follows.
 
     Time that passed between two answers counts towards `for_` only if both said so and none
-    between them was unknown: what was not observed is not evidence.
+    between them was unknown, and towards `keep_firing_for` if both denied it: what was not observed
+    is not evidence.
     """
     if verdict.active is None:
-        if state.phase is Phase.PENDING:
-            return replace(state, reason=verdict.reason, seen=None)
-        return replace(state, reason=verdict.reason)
+        return replace(state, reason=verdict.reason, seen=None)
     if verdict.active:
         return _so(state, now, verdict, timing)
     return _not_so(state, now, verdict, timing)
@@ -118,30 +117,41 @@ def _so(state: AlertState, now: float, verdict: Verdict, timing: Timing) -> Aler
         return replace(state, seen=now)
     if state.phase is not Phase.PENDING:
         state = replace(state, phase=Phase.PENDING, since=now, held=0.0)
-    elif state.seen is not None:
-        state = replace(state, held=state.held + max(now - state.seen, 0.0))
+    else:
+        state = _hold(state, now)
     if state.held < timing.for_:
         return replace(state, seen=now)
     fired = state.firings + 1
     return replace(state, phase=Phase.FIRING, since=now, seen=now, firings=fired)
 
 
+def _hold(state: AlertState, now: float) -> AlertState:
+    """Count the time since the last look, if that had an answer."""
+    if state.seen is None:
+        return state
+    return replace(state, held=state.held + max(now - state.seen, 0.0))
+
+
 def _not_so(state: AlertState, now: float, verdict: Verdict, timing: Timing) -> AlertState:
+    before = state
     state = replace(state, reason=verdict.reason, value=verdict.value, seen=now)
     if state.phase is Phase.PENDING:
         return replace(state, phase=Phase.INACTIVE, since=now, held=0.0)
     if state.phase is not Phase.FIRING:
         return state
-    cleared = now if state.cleared is None else state.cleared
-    if now - cleared >= timing.keep_firing_for:
+    if state.cleared is None:
+        state = replace(state, cleared=now, held=0.0)
+    else:
+        state = replace(state, held=_hold(before, now).held)
+    left = timing.keep_firing_for - state.held
+    if left <= 0:
         return replace(state, phase=Phase.RESOLVED, since=now, cleared=None, held=0.0)
-    left = timing.keep_firing_for - (now - cleared)
-    return replace(state, cleared=cleared, reason=f"{verdict.reason}; kept for another {left:g} s")
+    return replace(state, reason=f"{verdict.reason}; kept for another {left:g} s")
 
 
 def resume(state: AlertState) -> AlertState:
     """Return the state as it is after a restart: the time in between was not observed."""
-    return replace(state, seen=None) if state.phase is Phase.PENDING else state
+    return replace(state, seen=None)
 
 
 def end(state: AlertState, now: float, reason: str) -> AlertState:

@@ -162,10 +162,10 @@ class Burning:
 
     def _judge(self, ring: _Ring, width: float) -> Verdict:
         long, short = (ring.ratio(each, width) for each in (self.rate.long, self.rate.short))
-        if long is None or short is None:
-            # No traffic burns no budget; before the first event nothing can be said.
-            known = ring.at - ring.began >= self.rate.short or long is not None
-            return Verdict(False if known else None, "there were no events", 0.0)
+        # Until a short window has been seen, it can't be known that the burning has ended.
+        ended = False if ring.at - ring.began >= self.rate.short else None
+        if long is None or short is None:  # no traffic burns no budget
+            return Verdict(ended, "there were no events", 0.0)
         budget = 1 - self.objective
         burn, burn_now = long / budget, short / budget
         enough = long > 0 and sum(ring.bad) >= self.least
@@ -175,7 +175,7 @@ class Burning:
             f"burning the error budget at {burn:.3g} times over {_words(self.rate.long)} and "
             f"{burn_now:.3g} times over {_words(self.rate.short)}; alarming: {self.rate.factor:g}"
         )
-        return Verdict(active, words, round(burn, 6))
+        return Verdict(active or ended, words, round(burn, 6))
 
 
 def _words(seconds: float) -> str:

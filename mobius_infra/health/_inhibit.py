@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mobius_infra.core import require
+from mobius_infra.health._alert_conditions import require_names
 from mobius_infra.health._alert_step import Severity
-from mobius_infra.health._rules import require_labels, require_names
+from mobius_infra.health._rules import require_labels
 from mobius_infra.health._silence import matches
 
 
@@ -45,6 +46,7 @@ class Active(NamedTuple):
         labels: of the alert.
         severity: how bad it is.
         firing: whether it fires; else it is pending.
+        seen: whether the last look at it had an answer.
         since: when that began.
     """
 
@@ -54,6 +56,7 @@ class Active(NamedTuple):
     labels: Mapping[str, str]
     severity: Severity
     firing: bool
+    seen: bool
     since: float
 
 
@@ -121,7 +124,9 @@ def _by_rule(alerts: Iterable[Active]) -> Mapping[str, list[Active]]:
 def _parents(alert: Active, by_rule: Mapping[str, list[Active]]) -> Iterable[Hidden]:
     for name in alert.parents:
         for parent in by_rule.get(name, ()):
-            if parent.severity.rank >= alert.severity.rank:
+            # One that is pending and can't be looked at may never fire: nobody would be told.
+            stands = parent.firing or parent.seen
+            if stands and parent.severity.rank >= alert.severity.rank:
                 yield Hidden("parent", parent.id)
                 break
 

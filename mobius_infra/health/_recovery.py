@@ -209,7 +209,8 @@ async def _spend(backend: Backend, key: str, restarts: Restarts) -> bool:
     stored, now = await backend.get(key), await backend.now()
     allowed, spent = restarts.spend(_read_times(stored), now)
     if allowed:
-        await backend.set(key, json.dumps(spent).encode(), ttl=restarts.period)
+        # Longer than they count: at the very end of the period the oldest still does.
+        await backend.set(key, json.dumps(spent).encode(), ttl=restarts.period + 1)
     return allowed
 
 

@@ -5,7 +5,12 @@ from dataclasses import dataclass, field, fields
 from typing import Final
 
 from mobius_infra.core import Component, ConfigurationError, require
-from mobius_infra.health._alert_conditions import Condition, Reading, require_seconds
+from mobius_infra.health._alert_conditions import (
+    Condition,
+    Reading,
+    require_names,
+    require_seconds,
+)
 from mobius_infra.health._alert_step import Severity, Timing
 from mobius_infra.health._burn import BURN_RATES, Burning, BurnRate
 
@@ -107,6 +112,14 @@ class Rule:
         """How patient it is."""
         return Timing(self.for_, self.keep_firing_for)
 
+    def alert_id(self, series: str) -> str:
+        """Return the id of the alert of one of its readings."""
+        return self.name if self.by is None else f"{self.name} ({self.by}={series})"
+
+    def series_of(self, labels: Mapping[str, str]) -> str:
+        """Return which of its readings an alert with these labels is of."""
+        return "" if self.by is None else labels.get(self.by, "")
+
     def labels_of(self, series: str) -> dict[str, str]:
         """Return the labels of the alert of one of its readings."""
         own = {} if self.by is None else {self.by: series}
@@ -127,12 +140,6 @@ def require_text(name: str, text: str) -> None:
     """Refuse text that can't be stored and sent."""
     fit = not any("\ud800" <= each <= "\udfff" for each in text)
     require(fit, name, text, "text without halves of surrogate pairs")
-
-
-def require_names(name: str, names: object) -> None:
-    """Refuse what is no tuple of texts: one text alone would be taken for its letters."""
-    fit = isinstance(names, tuple) and all(isinstance(each, str) for each in names)
-    require(fit, name, names, "a tuple of names")
 
 
 def burn_rate_rules(

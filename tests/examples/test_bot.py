@@ -260,6 +260,25 @@ async def test_its_pages_show_what_happened(here: World) -> None:
         )
 
 
+async def test_what_is_down_is_told_to_a_chat_shown_and_acknowledged(tmp_path: Path) -> None:
+    token = "a token of the operators"
+    async with world(tmp_path, alert_chat_id="1000", alert_after=0, status_token=token) as here:
+        operator, user = here.server.user("Ada"), here.server.user("Alan")
+        assert operator.id == 1000
+        here.upstream.mood = "failing"
+        while here.parts.breaker.state is State.CLOSED:
+            await here.ask(user, "/price btc")
+        assert "upstream is down" in str((await operator.reply())["text"])
+        base = here.parts.status_url.removesuffix("/status")
+        bearer = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=base, headers=bearer) as page:
+            given = {"alert": "upstream is down", "by": "ada"}
+            shown = (await page.post("/status/acknowledge", json=given)).json()
+            (alert,) = shown["alerts"]
+            assert (alert["state"], alert["acknowledged_by"]) == ("firing", "ada")
+            assert "upstream is down" in (await page.get("/status.json")).text
+
+
 async def test_it_works_by_webhook_and_encrypted(tmp_path: Path) -> None:
     port = free_port()
 

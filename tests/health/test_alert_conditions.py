@@ -182,7 +182,7 @@ def test_a_source_of_the_wrong_shape_is_a_failure_of_its_rule_alone(
     source: Any, by: str | None, failed: str
 ) -> None:
     reader = Reader([Rule(name="a", source=source, condition=Above(0), by=by)])
-    seen = reader.read(0.0, {"a": ["x"]} if by else {})
+    seen = reader.read(0.0, {"a": {"x": True}} if by else {})
     assert reader.failing() == ({"a": failed} if failed else {})
     assert [each.verdict.active for each in seen.values()] == [None if failed else False]
 

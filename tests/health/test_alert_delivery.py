@@ -394,3 +394,13 @@ async def test_of_a_total_outage_the_fastest_burn_rate_is_told_and_the_others_li
         "api burns 14.4 times": None, "api burns 6 times": "api burns 14.4 times",
         "api burns 3 times": "api burns 14.4 times", "api burns 1 times": "api burns 14.4 times",
     }  # fmt: skip
+
+
+async def test_a_silence_for_which_there_is_no_room_is_refused_and_not_promised(
+    manual_clock: ManualClock,
+) -> None:
+    async with manager(manual_clock, None, [], Recorder()) as alerts:
+        for _ in range(1000):
+            await alerts.silence({"alert": "a"}, by="ann", seconds=60)
+        with pytest.raises(ConfigurationError, match="silences"):
+            await alerts.silence({"alert": "a"}, by="ann", seconds=60)

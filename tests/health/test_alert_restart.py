@@ -6,15 +6,18 @@ import pytest
 
 from mobius_infra.core import Backend
 from mobius_infra.health import (
+    Above,
     AlertManager,
     AlertStoreFailed,
     NotifierChanged,
     Postponed,
     Route,
+    Rule,
     Silence,
     Step,
 )
 from mobius_infra.health._alert_store import AlertStore
+from mobius_infra.health._rules import Source
 from mobius_infra.testing import ManualClock
 from tests.cache.support import Flaky
 from tests.health.alerting import T0, Recorder, World, events_of, manager, memory
@@ -111,6 +114,56 @@ async def test_alerts_of_a_route_and_a_channel_that_are_gone_go_to_those_that_ar
         await manual_clock.advance(60)
         assert {each.channel for each in alerts.snapshot().deliveries} == {"new"}
     assert new.heard() == [("firing", ["a"], [])]
+
+
+async def test_an_alert_whose_rule_is_by_another_label_now_is_resolved(
+    manual_clock: ManualClock,
+) -> None:
+    backend, phone = memory(manual_clock), Recorder()
+
+    def rule(by: str | None) -> Rule:
+        source: Source = (lambda: 9.0) if by is None else (lambda: {"x": 9.0})
+        return Rule(name="a", source=source, condition=Above(5), by=by)
+
+    for by in ("queue", "host", None):
+        async with manager(manual_clock, backend, [rule(by)], phone) as alerts:
+            await manual_clock.advance(400)
+            firing = [each.id for each in alerts.snapshot().alerts if each.phase == "firing"]
+            assert firing == ["a" if by is None else f"a ({by}=x)"]
+            if by == "host":
+                old = next(each for each in alerts.snapshot().alerts if "queue" in each.id)
+                assert old.reason == "its rule was changed"
+    ended = [alert for _, _, resolved in phone.heard() for alert in resolved]
+    assert ended == ["a (queue=x)", "a (host=x)"]
+
+
+@pytest.mark.parametrize("change", ["the step is gone", "the route is gone"])
+async def test_who_was_told_by_what_is_gone_hears_how_it_ended(
+    manual_clock: ManualClock, change: str
+) -> None:
+    backend, world = memory(manual_clock), World()
+    phone, pager = Recorder("phone"), Recorder("pager")
+    world.bad = {"a"}
+    before = Route(channels=(phone,), name="all", wait=0, escalation=(Step(60, (pager,)),))
+    async with manager(manual_clock, backend, [world.rule("a")], routes=[before]):
+        await manual_clock.advance(100)
+    assert pager.heard() == [("firing", ["a"], [])]
+    name = "all" if change == "the step is gone" else "everything"
+    after = Route(channels=(phone,), name=name, wait=0, repeat=600)
+    other = Route(channels=(pager,), name="other", match={"alert": "other"})
+    async with manager(manual_clock, backend, [world.rule("a")], routes=[after, other]) as alerts:
+        await manual_clock.advance(5000)
+        assert len(pager.sent) == 1  # nobody repeats to it what its step or route would
+        members = [each.alerts for each in alerts.snapshot().incidents]
+        assert sorted(members) == ([(), ("a",)] if "route" in change else [("a",)])
+        world.bad = set()
+        await manual_clock.advance(1000)
+        assert all(each.closed_at for each in alerts.snapshot().incidents)
+    assert pager.heard()[1:] == [("resolved", [], ["a"])]
+    assert phone.heard()[-1] == ("resolved", [], ["a"])
+    # Told twice by two routes, it hears of both ends.
+    told = [kind for kind, _, _ in phone.heard()]
+    assert told.count("firing") == told.count("resolved") == (2 if "route" in change else 1)
 
 
 async def test_maintenance_that_is_no_longer_declared_ends_with_a_restart(
@@ -295,6 +348,47 @@ async def test_who_was_cut_off_and_comes_back_does_not_overwrite_its_successors_
             assert [each.stats().state for each in (one, two)] == ["standing by", "notifying"]
             assert any(isinstance(each, NotifierChanged) and not each.notifies for each in heard)
             assert [each.by for each in one.snapshot().silences] == ["ann"]
+
+
+async def test_what_somebody_does_where_the_lead_was_lost_unnoticed_reaches_who_has_it(
+    manual_clock: ManualClock,
+) -> None:
+    backend, world = memory(manual_clock), World()
+    rules = [world.rule("a")]
+    world.bad = {"a"}
+    one = manager(manual_clock, backend, rules, Recorder())
+    await one.start()
+    await manual_clock.advance(5)
+    tasks, one._tasks = one._tasks, []
+    for each in tasks:  # its loop stands still; it believes that it leads
+        each.cancel()
+    async with manager(manual_clock, backend, rules, Recorder()) as two:
+        await manual_clock.advance(60)
+        assert two.stats().state == "notifying"
+        assert await one.acknowledge("a", by="ann")
+        assert one.stats().state == "standing by"
+        await manual_clock.advance(10)
+        (alert,) = two.snapshot().alerts
+        assert alert.acknowledged is not None
+
+
+async def test_an_inbox_of_a_newer_release_is_said_once_and_left_alone(
+    manual_clock: ManualClock,
+) -> None:
+    backend, world, phone = memory(manual_clock), World(), Recorder()
+    stored = b'{"version": 2, "novelty": 1}'
+    await backend.set("alerts:m:inbox", stored)
+    world.bad = {"a"}
+    one = manager(manual_clock, backend, [world.rule("a")], phone)
+    two = manager(manual_clock, backend, [world.rule("a")], Recorder())
+    async with one, two:
+        heard = [events_of(one), events_of(two)]
+        await manual_clock.advance(60)
+    said = [[each for each in of if isinstance(each, AlertStoreFailed)] for of in heard]
+    assert [len(each) for each in said] == [1, 1]
+    assert "version 2" in said[0][0].reason
+    assert await backend.get("alerts:m:inbox") == stored
+    assert phone.heard() == [("firing", ["a"], [])]
 
 
 class _Door(Flaky):

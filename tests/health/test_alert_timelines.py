@@ -165,6 +165,40 @@ def test_a_parent_hides_its_children_lists_them_and_releases_them() -> None:
     assert not any("page" in each[3] for each in time.told)
 
 
+def test_one_that_joins_an_incident_gives_the_others_no_more_time() -> None:
+    world = World()
+    route = Route(channels=(PHONE,), group_by=(), wait=0, interval=60, repeat=1e6,
+                  escalation=(Step(100, (PAGER,)),))  # fmt: skip
+    time = Timeline([world.rule("a"), world.rule("b")], [route])
+    world.bad = {"a"}
+    time.until(50)
+    world.bad = {"a", "b"}
+    time.until(150)
+    assert [each[:2] for each in time.told] == [(5, "phone"), (65, "phone"), (105, "pager")]
+
+
+def test_what_ended_long_before_it_may_be_told_is_still_told_by_its_name() -> None:
+    world = World()
+    route = Route(channels=(PHONE,), wait=0, interval=3600)
+    time = Timeline([world.rule("a")], [route])
+    world.bad = {"a"}
+    time.until(10)
+    world.bad = set()
+    time.until(3700)
+    assert time.told[1:] == [(3605, "phone", "resolved", [], ["a"])]
+
+
+def test_what_is_silenced_and_explained_is_shown_as_silenced() -> None:
+    world = World()
+    time = Timeline([world.rule("a"), world.rule("b", parents=("a",))], [ROUTE])
+    time.book.silences["s"] = silence(0, 100, alert="b")
+    world.bad = {"a", "b"}
+    time.until(50)
+    assert time.book.alerts["b"].hidden == ("silence", "s")
+    time.until(105)
+    assert time.book.alerts["b"].hidden == ("parent", "a")
+
+
 def test_a_parent_that_is_still_pending_holds_its_children_back() -> None:
     world = World()
     parent = world.rule("database", "critical", for_=60)
@@ -232,6 +266,24 @@ def test_who_does_not_answer_is_followed_by_the_next() -> None:
     assert sorted(each[1:3] for each in time.told[2:]) == [
         ("pager", "resolved"), ("phone", "resolved"),
     ]  # fmt: skip
+
+
+def test_what_fires_again_after_it_was_acknowledged_is_given_the_same_time_again() -> None:
+    world = World()
+    route = Route(channels=(PHONE,), wait=0, interval=1000, repeat=1e6,
+                  escalation=(Step(100, (PAGER,)),))  # fmt: skip
+    time = Timeline([world.rule("a")], [route])
+    world.bad = {"a"}
+    time.until(50)
+    carry_out(time.book, Action("x", "acknowledge", time.now, "a", "ann"))
+    time.until(300)
+    world.bad = set()
+    time.until(350)
+    world.bad = {"a"}
+    time.until(450)
+    assert [each[:2] for each in time.told] == [(5, "phone")]
+    time.until(500)
+    assert [each[:2] for each in time.told[1:]] == [(455, "pager")]
 
 
 def test_an_acknowledged_alert_is_not_repeated_and_a_new_one_is_told() -> None:

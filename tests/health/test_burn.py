@@ -175,7 +175,7 @@ def test_before_the_first_event_nothing_is_said_and_few_bad_ones_can_be_let_pass
     traffic = Traffic(PAGE, least=5)
     assert traffic.look() is None
     traffic.now, traffic.bad = traffic.now + 1, 4.0
-    assert traffic.look() is False
+    assert traffic.look() is None
     traffic.now, traffic.bad = traffic.now + 1, 5.0
     assert traffic.look() is True
 

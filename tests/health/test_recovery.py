@@ -23,6 +23,7 @@ from mobius_infra.health import (
     RecoveryStarted,
     Restarts,
 )
+from mobius_infra.health._recovery import _spend
 from mobius_infra.testing import ManualClock
 from tests.cache.support import Flaky
 from tests.health.support import Dependency, listen, report_of, until
@@ -433,6 +434,21 @@ def test_never_more_than_the_intensity_within_any_period(
         assert len(spent) <= intensity
         if allowed:
             granted.append(now)
+
+
+def test_a_restart_counts_at_the_very_end_of_its_period_and_not_after() -> None:
+    restarts = Restarts(intensity=1, period=60.0)
+    assert restarts.spend((0.0,), 60.0) == (False, (0.0,))
+    assert restarts.spend((0.0,), 60.001) == (True, (60.001,))
+
+
+async def test_so_does_a_fleets(manual_clock: ManualClock) -> None:
+    restarts, backend = Restarts(intensity=1, period=60.0), MemoryBackend(clock=manual_clock)
+    assert await _spend(backend, "pool", restarts)
+    manual_clock.tick(60.0)
+    assert not await _spend(backend, "pool", restarts)
+    manual_clock.tick(0.001)
+    assert await _spend(backend, "pool", restarts)
 
 
 @given(
