@@ -18,6 +18,7 @@ from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
 from examples.bot.alerts import make_alerts
 from examples.bot.charts import chart
 from examples.bot.delivery import Once, Paced, listen, patiently, poll
+from examples.bot.guard import Guard
 from examples.bot.handlers import make_router, slowly, user_of
 from examples.bot.prices import UnknownCoinError, make_price
 from examples.bot.settings import Settings
@@ -88,9 +89,10 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         guard = resilient(retry=again, breaker=breaker, timeout=in_time, bulkhead=slots)
 
         await start(monitor)
-        usage = Usage()
+        usage, doorman = Usage(), Guard(backends[0])
+        await start(doorman.threats)
         components: list[Component] = [cache, again, breaker, in_time, slots, per_user]
-        components += usage.components
+        components += [*usage.components, *doorman.components]
         metrics = MetricsCollector(name=settings.metrics.name)
         loop, collector = await start(EventLoop()), stack.enter_context(GarbageCollector())
         process, machine = Process(), Machine()
@@ -120,8 +122,9 @@ async def price_bot(settings: Settings) -> AsyncIterator[PriceBot]:
         price = make_price(http, env.upstream_url, cache, guard)
         once, dispatcher = Once(backends[0]), Dispatcher()
         dispatcher.update.outer_middleware(once)
-        dispatcher.message.outer_middleware(usage)
-        dispatcher.callback_query.outer_middleware(usage)
+        for middleware in (usage, doorman):
+            dispatcher.message.outer_middleware(middleware)
+            dispatcher.callback_query.outer_middleware(middleware)
         dispatcher.include_router(make_router(price, monitor, per_user, limits.message_length))
         api = TelegramAPIServer.from_base(env.telegram_api_url) if env.telegram_api_url else None
         bot = Bot(env.telegram_bot_token.get_secret_value(), AiohttpSession(api=api or PRODUCTION))

@@ -140,6 +140,21 @@ async def test_a_prometheus_server_scrapes_it_and_refuses_nothing(here: World) -
         await asyncio.to_thread(server.close)
 
 
+async def test_who_tries_attacks_gets_no_answer_for_a_while_and_others_do(here: World) -> None:
+    ada, eve = here.server.user("Ada"), here.server.user("Eve")
+    for number in range(4):
+        eve.send(f"/price btc' OR {number}={number} UNION SELECT password FROM users--")
+    assert (await here.ask(ada, "/price btc")).startswith("1 BTC = ")
+
+    async def blocked() -> bool:
+        async with httpx.AsyncClient(timeout=60) as client:
+            page = await client.get(here.parts.status_url.replace("/status", "/metrics"))
+        return 'mobius_threat_detector_refused_total{answer="block"' in page.text
+
+    await eventually(blocked, timeout=120, what="a refusal")
+    assert (await here.ask(ada, "/price eth")).startswith("1 ETH = ")
+
+
 async def test_it_knows_who_uses_it_for_what_and_how_far_they_come(here: World) -> None:
     ada, alan = here.server.user("Ada"), here.server.user("Alan")
     await here.ask(ada, "/start")
