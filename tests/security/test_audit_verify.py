@@ -408,8 +408,9 @@ def test_a_file_of_another_trail_does_not_continue_this_one(tmp_path: Path) -> N
     mine, others = segments(tmp_path / "a")[1:3], segments(tmp_path / "b")[1:3]
     assert [each.first for each in mine] == [each.first for each in others]
     shutil.copy(others[0].path, mine[0].path)
-    kinds = {each.kind for each in verify_trail(tmp_path / "a", [KEY]).problems}
-    assert kinds == {"changed"}
+    first, *_ = verify_trail(tmp_path / "a", [KEY]).problems
+    assert (first.kind, first.entry) == ("changed", mine[0].first)
+    assert first.reason == "does not go on where the file before it ends"
 
 
 def test_a_last_line_without_end_is_torn(tmp_path: Path) -> None:
