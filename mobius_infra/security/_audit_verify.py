@@ -198,8 +198,6 @@ class _Check:
                 self.problem("out of place", f"goes on from entry {size}, not {known}", size)
         elif self._whole and not _same(head.chain, self._chain):
             self.problem("changed", "does not go on where the file before it ends")
-        if head.trail != self._trail:
-            self.problem("out of place", "is of another trail", size)
         self._chain = head.chain
 
     def _line(self, line: bytes) -> None:

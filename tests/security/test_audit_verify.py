@@ -400,3 +400,21 @@ def test_compressing_twice_gives_the_same_file(tmp_path: Path) -> None:
     assert packed.path.read_bytes() == one
     pack(first)  # another process was first, or dropped it
     assert packed.path.read_bytes() == one
+
+
+def test_a_file_of_another_trail_does_not_continue_this_one(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        many(tmp_path / name)
+    mine, others = segments(tmp_path / "a")[1:3], segments(tmp_path / "b")[1:3]
+    assert [each.first for each in mine] == [each.first for each in others]
+    shutil.copy(others[0].path, mine[0].path)
+    first, *_ = verify_trail(tmp_path / "a", [KEY]).problems
+    assert (first.kind, first.entry) == ("changed", mine[0].first)
+    assert first.reason == "does not go on where the file before it ends"
+
+
+def test_a_last_line_without_end_is_torn(tmp_path: Path) -> None:
+    small_trail(tmp_path)
+    file = tmp_path / name_of(0)
+    file.write_bytes(file.read_bytes()[:-1])
+    assert [each.kind for each in verify_trail(tmp_path, [KEY]).problems] == ["torn"]
