@@ -17,6 +17,7 @@ from telegram import helpers
 
 from mobius_infra.core import ConfigurationError, MissingExtraError
 from mobius_infra.security import InvalidInputError, Sanitizer, escape_html, escape_markdown
+from tests.security.support import calm
 
 CORPUS = Path(__file__).parents[3] / "shared/corpora/dompurify_sanitise.jsonl.xz"
 DEFAULT = {
@@ -84,6 +85,7 @@ def test_only_what_is_allowed_is_kept(text: str, kept: str) -> None:
     assert Sanitizer()(text) == kept
 
 
+@calm
 @given(
     st.lists(
         st.sampled_from(
@@ -188,16 +190,19 @@ TEXTS = st.lists(
 ANY = TEXTS | st.text()
 
 
+@calm
 @given(ANY)
 def test_escaped_text_is_shown_as_it_is(text: str) -> None:
     assert shown(escape_markdown(text)) == text
 
 
+@calm
 @given(ANY, st.sampled_from(["`", "```"]))
 def test_escaped_code_is_shown_as_it_is_and_ends_where_it_should(text: str, end: str) -> None:
     assert inside(escape_markdown(text, within="code") + end + "rest", end) == (text, "rest")
 
 
+@calm
 @given(ANY)
 def test_an_escaped_address_is_kept_as_it_is_and_ends_where_it_should(text: str) -> None:
     assert inside(escape_markdown(text, within="link") + ")rest", ")") == (text, "rest")
@@ -217,6 +222,7 @@ class Shown(HTMLParser):
         ((_, self.title),) = attrs
 
 
+@calm
 @given(ANY.filter(lambda text: "\r" not in text and "\0" not in text))
 def test_escaped_html_is_shown_as_it_is_between_tags_and_in_attributes(text: str) -> None:
     escaped = escape_html(text)
@@ -234,6 +240,7 @@ def test_what_looks_like_a_tag_survives_escaping() -> None:
         assert shown(escape_markdown(text)) == text
 
 
+@calm
 @given(ANY)
 def test_other_libraries_escape_the_same(text: str) -> None:
     assert escape_markdown(text) == helpers.escape_markdown(text, version=2)

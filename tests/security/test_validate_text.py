@@ -13,15 +13,7 @@ from mobius_infra.core import ConfigurationError
 from mobius_infra.security import Identifier, InvalidInputError, Text, skeleton, views
 from mobius_infra.security._unicode import script_of
 from mobius_infra.security._views import LONGEST, percent_decoded
-
-
-def reason(check: Any, value: object) -> str | None:
-    try:
-        check(value)
-    except InvalidInputError as error:
-        return error.reason
-    return None
-
+from tests.security.support import calm, reason
 
 FINE = {
     "family": "👨‍👩‍👧‍👦",
@@ -162,6 +154,7 @@ CURIOUS = st.sampled_from("\u200b\u200c\u200d\ufe0fسक😀\u2068\u2069\u202a\u
 MANY = st.lists(CURIOUS | st.characters(codec="utf-8"), max_size=30).map("".join)
 
 
+@calm
 @given(MANY, st.sampled_from([None, "NFC", "NFKC"]))
 def test_what_passed_passes_again_unchanged(text: str, form: Any) -> None:
     check = Text(normalize=form)
@@ -172,6 +165,7 @@ def test_what_passed_passes_again_unchanged(text: str, form: Any) -> None:
     assert check(passed) == passed
 
 
+@calm
 @given(MANY)
 def test_a_text_that_passes_does_not_open_or_close_directions_for_others(text: str) -> None:
     if reason(Text(), text) is None:
@@ -183,6 +177,7 @@ def test_a_text_that_passes_does_not_open_or_close_directions_for_others(text: s
             assert depth == 0
 
 
+@calm
 @given(st.text(max_size=50))
 @example("%25252e%2e&amp;lt;\uff0e")
 def test_a_reading_of_a_text_does_not_change_by_being_read_again(text: str) -> None:
@@ -196,6 +191,7 @@ def test_a_reading_of_a_text_does_not_change_by_being_read_again(text: str) -> N
         assert percent_decoded(text) == text
 
 
+@calm
 @given(st.text(max_size=30))
 def test_a_skeleton_is_its_own(text: str) -> None:
     once = skeleton(text)

@@ -19,7 +19,7 @@ from mobius_infra.core import ConfigurationError, MissingExtraError
 from mobius_infra.security import InvalidInputError, Target, UrlGuard, WebUrl
 from mobius_infra.security._addresses import is_public
 from mobius_infra.security._url_guard import ask_the_system
-from tests.security.test_validate_text import reason
+from tests.security.support import calm, reason
 
 PRIVATE = [
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
@@ -84,6 +84,7 @@ def hosts_by_six(draw: st.DrawFn, address: int) -> str:
     return f"[{draw(st.sampled_from(forms)).upper()}]"
 
 
+@calm
 @given(st.data())
 def test_no_notation_of_a_private_address_gets_through(data: st.DataObject) -> None:
     address = data.draw(private_addresses())
@@ -92,6 +93,7 @@ def test_no_notation_of_a_private_address_gets_through(data: st.DataObject) -> N
     assert reason(WebUrl(ports=None), f"http://{host}{port}/") in {"address", "host"}
 
 
+@calm
 @given(private_addresses())
 def test_no_private_address_counts_as_public_however_it_is_wrapped(address: int) -> None:
     four = ipaddress.IPv4Address(address)
@@ -118,6 +120,7 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
 
+@calm
 @given(st.integers(0, 2**32 - 1))
 def test_what_is_public_is_global_to_python_too(address: int) -> None:
     four = ipaddress.IPv4Address(address)
@@ -218,6 +221,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+@calm
 @given(st.lists(PIECES | st.characters(codec="utf-8"), max_size=12).map("".join))
 @example("http://8.8.8.8/")
 @example("https://я.a.com/я")

@@ -13,7 +13,7 @@ from mobius_infra.security import Email, InvalidInputError, JsonText, Wallet
 from mobius_infra.security._base58 import base58, segwit
 from mobius_infra.security._keccak import keccak_256, sponge
 from mobius_infra.security._wallets import ethereum_checksummed
-from tests.security.test_validate_text import reason
+from tests.security.support import calm, reason
 
 # --- e-mail
 
@@ -112,7 +112,7 @@ WITH_CHECKSUM = [
 
 
 @pytest.mark.parametrize(("chain", "address"), WITH_CHECKSUM)
-@settings(max_examples=25)
+@settings(calm, max_examples=25)
 @given(st.data())
 def test_a_wrong_letter_is_found(chain: Any, address: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(address) - 1))
@@ -170,6 +170,7 @@ def test_a_chain_that_is_not_known_is_refused(chains: Any) -> None:
         Wallet(*chains)
 
 
+@calm
 @given(st.text(max_size=100))
 def test_no_text_breaks_a_wallet(text: str) -> None:
     assert reason(Wallet("ethereum", "bitcoin", "ton", "solana"), text) in {
@@ -177,6 +178,7 @@ def test_no_text_breaks_a_wallet(text: str) -> None:
     }  # fmt: skip
 
 
+@calm
 @given(st.binary(max_size=400))
 def test_the_permutation_is_that_of_sha_3(data: bytes) -> None:
     assert sponge(data, 0x06) == sha3_256(data).digest()
@@ -187,6 +189,7 @@ def test_keccak_has_its_own_padding() -> None:
     assert keccak_256(b"abc").hex().startswith("4e03657aea45a94fc7d47ba826c8d667")
 
 
+@calm
 @given(st.binary(min_size=20, max_size=20))
 def test_a_checksummed_address_passes_and_one_of_swapped_case_does_not(data: bytes) -> None:
     address = ethereum_checksummed(f"0x{data.hex()}")
@@ -208,6 +211,7 @@ def test_base58_keeps_leading_zeros() -> None:
 # --- JSON
 
 
+@calm
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(10**20), 10**20)
@@ -278,6 +282,7 @@ def test_json_is_counted_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) ->
     assert reason(JsonText(), "[" + "0," * 30_000) == "items"
 
 
+@calm
 @given(st.text(st.sampled_from('[]{},:"\\u0d8 \ne1-.'), max_size=40))
 def test_no_text_breaks_the_limits(text: str) -> None:
     try:
