@@ -6,6 +6,7 @@ cache. `range` is a list of 100,000 networks of /18 to /30, so that the radix tr
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -91,7 +92,7 @@ class TestLookUp:
             make = v6 if kind == "ipv6" else v4
             chosen = [str(make()) for _ in range(CALLS)]
         asked = [each.partition("/")[0] for each in chosen]
-        look_up(benchmark, lambda ip: find(None, ip), asked)
+        look_up(benchmark, partial(find, None), asked)
 
     def test_all_of_check(self, benchmark: Any) -> None:
         """User, address and chat, nothing found: what each call pays."""
