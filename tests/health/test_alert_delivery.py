@@ -12,6 +12,7 @@ from mobius_infra.health import (
     AlertManager,
     AlertResolved,
     Heartbeat,
+    Notification,
     NotificationLost,
     NotificationSent,
     Postponed,
@@ -19,6 +20,7 @@ from mobius_infra.health import (
     Route,
     Rule,
     RuleFailed,
+    Step,
     Totals,
     Verdict,
     burn_rate_rules,
@@ -152,6 +154,30 @@ async def test_the_end_that_waits_behind_what_is_refused_is_withdrawn(
         progress = [each.progress for each in alerts.snapshot().deliveries]
     assert progress == ["withdrawn", "refused"]
     assert phone.sent == []
+
+
+async def test_what_is_refused_in_one_step_withdraws_nothing_of_another(
+    manual_clock: ManualClock,
+) -> None:
+    world = World()
+
+    class Picky(Recorder):
+        async def send(self, notification: Notification) -> None:
+            if self.error is None and notification.step == 0:
+                raise Refused(self.name, "not in this step")
+            await super().send(notification)
+
+    phone = Picky()
+    route = Route(channels=(phone,), wait=0, escalation=(Step(60, (phone,)),))
+    async with manager(manual_clock, None, [world.rule("a")], routes=[route]):
+        phone.error = OSError()
+        world.bad = {"a"}
+        await manual_clock.advance(100)
+        world.bad = set()
+        await manual_clock.advance(1000)
+        phone.error = None
+        await manual_clock.advance(600)
+    assert [(each.kind, each.step) for each in phone.sent] == [("firing", 1), ("resolved", 1)]
 
 
 async def test_too_much_for_a_dead_channel_is_bounded_said_and_told_anew(
