@@ -430,3 +430,21 @@ async def test_a_silence_for_which_there_is_no_room_is_refused_and_not_promised(
             await alerts.silence({"alert": "a"}, by="ann", seconds=60)
         with pytest.raises(ConfigurationError, match="silences"):
             await alerts.silence({"alert": "a"}, by="ann", seconds=60)
+
+
+async def test_what_was_dropped_while_it_was_on_its_way_stays_dropped(
+    manual_clock: ManualClock,
+) -> None:
+    world, phone = World(), Recorder()
+    phone.gate = asyncio.Event()
+    rules = [world.rule("a"), world.rule("b")]
+    async with manager(manual_clock, None, rules, phone, most_waiting=1, timeout=20) as alerts:
+        world.bad = {"a"}
+        await manual_clock.advance(5)
+        world.bad = {"a", "b"}
+        await manual_clock.advance(5)
+        phone.gate.set()
+        await manual_clock.advance(1)
+        progress = [each.progress for each in reversed(alerts.snapshot().deliveries)]
+        assert progress == ["dropped", "sent"]
+        assert alerts.stats().sent == {"phone": 1}
