@@ -12,6 +12,7 @@ from mobius_infra.health import (
     AlertManager,
     AlertResolved,
     Heartbeat,
+    Notification,
     NotificationLost,
     NotificationSent,
     Postponed,
@@ -19,6 +20,7 @@ from mobius_infra.health import (
     Route,
     Rule,
     RuleFailed,
+    Step,
     Totals,
     Verdict,
     burn_rate_rules,
@@ -152,6 +154,30 @@ async def test_the_end_that_waits_behind_what_is_refused_is_withdrawn(
         progress = [each.progress for each in alerts.snapshot().deliveries]
     assert progress == ["withdrawn", "refused"]
     assert phone.sent == []
+
+
+async def test_what_is_refused_in_one_step_withdraws_nothing_of_another(
+    manual_clock: ManualClock,
+) -> None:
+    world = World()
+
+    class Picky(Recorder):
+        async def send(self, notification: Notification) -> None:
+            if self.error is None and notification.step == 0:
+                raise Refused(self.name, "not in this step")
+            await super().send(notification)
+
+    phone = Picky()
+    route = Route(channels=(phone,), wait=0, escalation=(Step(60, (phone,)),))
+    async with manager(manual_clock, None, [world.rule("a")], routes=[route]):
+        phone.error = OSError()
+        world.bad = {"a"}
+        await manual_clock.advance(100)
+        world.bad = set()
+        await manual_clock.advance(1000)
+        phone.error = None
+        await manual_clock.advance(600)
+    assert [(each.kind, each.step) for each in phone.sent] == [("firing", 1), ("resolved", 1)]
 
 
 async def test_too_much_for_a_dead_channel_is_bounded_said_and_told_anew(
@@ -404,3 +430,21 @@ async def test_a_silence_for_which_there_is_no_room_is_refused_and_not_promised(
             await alerts.silence({"alert": "a"}, by="ann", seconds=60)
         with pytest.raises(ConfigurationError, match="silences"):
             await alerts.silence({"alert": "a"}, by="ann", seconds=60)
+
+
+async def test_what_was_dropped_while_it_was_on_its_way_stays_dropped(
+    manual_clock: ManualClock,
+) -> None:
+    world, phone = World(), Recorder()
+    phone.gate = asyncio.Event()
+    rules = [world.rule("a"), world.rule("b")]
+    async with manager(manual_clock, None, rules, phone, most_waiting=1, timeout=20) as alerts:
+        world.bad = {"a"}
+        await manual_clock.advance(5)
+        world.bad = {"a", "b"}
+        await manual_clock.advance(5)
+        phone.gate.set()
+        await manual_clock.advance(1)
+        progress = [each.progress for each in reversed(alerts.snapshot().deliveries)]
+        assert progress == ["dropped", "sent"]
+        assert alerts.stats().sent == {"phone": 1}

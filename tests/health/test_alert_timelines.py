@@ -240,6 +240,25 @@ def test_an_inhibition_hides_where_the_named_labels_are_equal() -> None:
     assert time.book.alerts["slow"].hidden == ("inhibition", "down")
 
 
+def test_an_alert_that_may_hide_others_is_hidden_by_another_that_may() -> None:
+    world = World()
+    rules = [world.rule("a", labels={"kind": "st"}), world.rule("b", labels={"kind": "s"})]
+    inhibition = Inhibition(source={"kind": "s*"}, target={"kind": "st"})
+    time = Timeline(rules, [ROUTE], (inhibition,))
+    world.bad = {"a", "b"}
+    time.until(30)
+    assert [each[3] for each in time.told] == [["b"]]
+
+
+def test_what_is_only_pending_inhibits_nothing() -> None:
+    world = World()
+    inhibition = Inhibition(source={"alert": "a"}, target={"alert": "b"})
+    time = Timeline([world.rule("a", for_=300), world.rule("b")], [ROUTE], (inhibition,))
+    world.bad = {"a", "b"}
+    time.until(30)
+    assert [each[3] for each in time.told] == [["b"]]
+
+
 def test_alerts_that_hide_each_other_in_a_circle_are_not_all_hidden() -> None:
     world = World()
     everything = Inhibition(source={"alert": "*"}, target={"alert": "*"})

@@ -221,3 +221,14 @@ def test_rules_are_made_from_totals_and_from_a_components_counters() -> None:
     assert totals_of(component, good="good", bad="bad")() == (7, 3)
     with pytest.raises(ConfigurationError, match="one of good, bad"):
         totals_of(component, good="good", bad="worse")
+
+
+def test_exactly_the_factor_is_alarming() -> None:
+    traffic = Traffic(PAGE)
+    assert traffic.look() is None
+    traffic.now, traffic.good, traffic.bad = traffic.now + 1, 9856.0, 144.0
+    assert traffic.look() is True
+    traffic = Traffic(PAGE)
+    assert traffic.look() is None
+    traffic.now, traffic.good, traffic.bad = traffic.now + 1, 9857.0, 143.0
+    assert traffic.look() is None

@@ -197,3 +197,20 @@ def test_flapping_out_of_range_is_refused(field: str, options: dict[str, float])
     with pytest.raises(ConfigurationError) as caught:
         Flapping(**options)  # type: ignore[arg-type]  # what is tested
     assert caught.value.field == field
+
+
+def test_a_success_is_not_counted_as_one_more_of_the_failures_before_it() -> None:
+    state = Hysteresis(Belief(failures=10, failures_of=(2, 4)))
+    said = []
+    for run in (Health.UP, Health.DOWN, Health.UP, Health.DOWN, Health.UP):
+        state.record(run)
+        said.append(state.state)
+    assert said == ["up", "up", "up", "down", "up"]
+
+
+def test_what_was_forgotten_counts_no_more() -> None:
+    state = Hysteresis(Belief(failures=2))
+    for _ in range(2):
+        state.record(Health.DOWN)
+        state.forget()
+    assert state.state is Health.UNKNOWN
