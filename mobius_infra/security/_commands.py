@@ -58,10 +58,10 @@ _AFTER_VALUE = re.compile(
     re.IGNORECASE,
 )
 _BACKTICKS = re.compile(
-    rf"^(?!```)[^\s`]{{0,60}}\s?[;|&]?\s?`{{1,2}}\s?{_PROGRAM}[^`]{{0,400}}`\W{{0,20}}$",
+    rf"^(?![^`]{{0,60}}```)(?:[^\s`]{{0,60}}|[^\s`]{{0,60}}\s?[;|&]\s?)`{{1,2}}\s?{_PROGRAM}[^`]{{0,400}}`\W{{0,20}}$",
     re.IGNORECASE,
 )
-_SUBSTITUTION = re.compile(rf"\$\(\s{{0,4}}`?{_PROGRAM}|[;|&(=]\s?`\s?{_PROGRAM}", re.IGNORECASE)
+_SUBSTITUTION = re.compile(rf"\$\(\s{{0,4}}`?{_PROGRAM}|(?:[;|&(]\s?`\s?|=`){_PROGRAM}", re.IGNORECASE)
 _WHOLE = re.compile(
     rf"^\s*(?:{_DIRECTORY}(?:s?bin|system32)?[/\\]?)?(?:{_UNMISTAKABLE}|{_AMBIGUOUS})(?:\.exe)?"
     r"(?:\s+(?:-{1,2}\w[\w=-]{0,20}|/[a-z]\b|[/~.][\w./*?~-]{0,200}|'[^']{0,200}'"
@@ -84,8 +84,8 @@ _TARGET = re.compile(
     r"|curl)\s[^|;]{1,200}[|;]\s*(?:ba|z)?sh\b"
     r"|\(\)\s*\{\s*:?[^}$]{0,10};?\s*\}\s*;|#exec\s+cmd|cmd(?:\.exe)?\s*/[ck]\b"
     r"|powershell(?:\.exe)?\s+-\w*(?:enc|c|nop|w|ep|exec)"
-    r"|/bin/(?:ba|z|k|c)?sh\s+-[ci]|[;|&]\s*[/\w]*/s?bin/[\w?*]+"
-    r"|/[?*]{1,3}[\w?*]*/[\w?*]*[?*][\w?*]*\s|bash\s+-i\b|\bmkfifo\s",
+    r"|/bin/(?:ba|z|k|c)?sh\s+-[ci]|[;|&]\s*(?:/\w{1,20}){0,3}/s?bin/[\w?*]+"
+    r"|/[?*]{1,3}[\w?*]*/[\w?*]*[?*][\w?*]*\s|bash\s+-i\b|\bmkfifo\s+/",
     re.IGNORECASE,
 )
 _CODE = re.compile(
@@ -94,10 +94,10 @@ _CODE = re.compile(
     r"|call_user_func|execvp?|spawn)\s*\(\s*"
     r"(?:[\"'`]\s*(?:/|whoami|id\b|cat |ls|ping|sleep|uname|dir|cmd|curl|wget|echo|nc |net )|\$_"
     r"|base64_decode|chr\()"
-    r"|\bphpinfo\s*\(\s*\)|<\?(?:php\b|=)|__import__\s*\(\s*[\"']|\bos\.(?:system|popen"
+    r"|\bphpinfo\s*\(\s*\)|<\?(?:php\s+|=?\s{0,9})(?:[@$/#]|(?:echo|print|system|eval|exec|passthru|phpinfo|include|require|if|die|shell_exec|assert|file_\w{1,20})\s?[($\"'`])|__import__\s*\(\s*[\"']|\bos\.(?:system|popen"
     r"|execv\w*)\s*\(\s*[\"']|subprocess\.\w+\s*\(\s*[\[\"']"
     r"|getruntime\(\)\.exec|processbuilder\s*\(|child_process[\"'`]\s*\)\s*\.|\$\{\s*(?:jndi|env"
-    r"|sys|lower|upper|::-)\s*[:}]|\{\$\{|\$\{@"
+    r"|sys|lower|upper|::-)\s*[:}]|\{\$\{|\$\{@[\w(]"
     r"|\b(?:system|passthru|shell_exec)\(\$|print\(\s*`|@?(?:print|system|passthru|exec)\(md5\("
     r"|sleep\(\d+\)\s*[;#]\s*$",
     re.IGNORECASE,

@@ -63,7 +63,7 @@ _CLOSED = [
      r"^s(?:Kw)?K(?:nCn|sCs|vCv)|^sRww(?:L|;)"),
     (_rule("list", ERROR, "a value list continued"), r"^s(?:,A?[nsvfF])+c"),
     (_rule("stack", CRITICAL, "a statement ended inside a value"),
-     r"^[sp];(?:X|S|[EK]v|F|c|E[wDFfJs])|^sX[wDfK].*[cf;]|^sE[wDfvJ][s,v]"),
+     r"^[sp];(?:X|S|[EK]v|F|c|E[wDFfJs])|^sX[wDfK].*[cf;]|^sE[wDfvJ][s,v]|^sX[sn]"),
 ]  # fmt: skip
 
 # After a number or a word that stands where a number should.
@@ -105,9 +105,10 @@ _AT_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _AFTER_QUOTE = re.compile(
-    r".[\s\x00)]*+(?:[-+*/%&|^=<>!~;#]|,.*(?:--|\#|/\*)"
+    r".[\s\x00)]*+(?:[-+*/%&|^=<>!~;#]|,.*(?:--|\#|/\*)|,\s*+\w++\s*+\("
     r"|(?:and|or|xor|union|intersect|except|minus|having|limit|offset|procedure|order|group|r?like"
-    r"|regexp|in|between|is|not|ilike|similar|glob|match|sounds|div|mod|collate)(?![^\W_]))",
+    r"|regexp|in|between|is|not|ilike|similar|glob|match|sounds|div|mod|collate|where|waitfor\s"
+    r"|as\s{1,4}\w{1,20}\s{1,4}where)(?![^\W_]))",
     re.IGNORECASE | re.DOTALL,
 )
 # Quotes of typesetters: databases with an older character set take them for the plain ones.
