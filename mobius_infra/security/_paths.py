@@ -7,7 +7,7 @@ So one step up, or a file of the system, counts where no space surrounds it.
 import re
 from collections.abc import Iterator
 
-from mobius_infra.security._rules import CRITICAL, WARNING, Hit, Rule, mentions, plain
+from mobius_infra.security._rules import CRITICAL, WARNING, Hit, Plain, Rule, mentions, plain
 
 
 def _rule(what: str, score: int, why: str, level: int = 1) -> Rule:
@@ -21,6 +21,7 @@ _DISGUISE = re.compile(
     "[\udcc0\udcc1][\udc80-\udcbf./\\\\]|\udce0\udc80[\udc80-\udcbf]|\udcf0\udc80\udc80[\udc80-\udcbf]"
     "|0x(?:2e|2f|5c)|(?<=[.2fc])(?:2f|5c)(?=\\.\\.)|(?<=\\.\\.)(?:2f|5c)|[\u2215\u2044\u2216\uff0f\uff3c\uff0e]|\\\\u00(?:2e|2f|5c)|\\\\x(?:2e|2f|5c)"
 )
+_STRANGE = "\udcc0\udcc1\udce0\udcf0\u2215\u2044\u2216\uff0f\uff3c\uff0e"
 _PLAIN = {
     "\u2215": "/",
     "\u2044": "/",
@@ -67,6 +68,12 @@ _SECRET = re.compile(
     r"|\w{1,4}_history|profile|npmrc|pgpass|dockercfg|kube[/\\]))$|id_(?:rsa|dsa|ed25519|ecdsa)\b|wp-config\.php|global\.asa|web\.config",
     re.IGNORECASE,
 )
+_NEEDED = (
+    "etc", ".ini", "proc", "system32", "-inf", ".ht", "_h", ".ssh", ".git", ".env", ".aws", ".svn",
+    "access", "error", "httpd.conf", "my.cnf", "id_", "wp-config", "global.asa", "web.config",
+    "passwd", "shadow", ".netrc", ".forward", ".rhosts", ".bash", "hist", ".profile", ".npmrc",
+    ".pgpass", ".dockercfg", ".kube",
+)  # fmt: skip
 _WRAPPER = re.compile(
     r"\b(?:php://(?:filter|input|fd|memory|temp|stdin|output)|(?:phar|expect|zip|rar|ogg|ssh2"
     r"|compress\.\w+|netdoc"
@@ -93,16 +100,23 @@ _ENDS = _rule("nul", CRITICAL, "a path cut off by a NUL")
 
 def find_path(text: str) -> Iterator[Hit]:
     """Find path traversal in one view of a text, in time linear in its length."""
-    if " " in text and text.isascii() and not mentions(text, ("/", "\\", "0x2", "\x00", "%")):
+    strange = not text.isascii() and mentions(text, _STRANGE)
+    if " " in text and not strange and not mentions(text, ("/", "\\", "0x2", "\x00", "%", "..2")):
         return
-    shown = plain(text, _DISGUISE, _reveal)
-    table = [
-        (_CLIMBS, _CLIMB),
-        (_HIDES, _ENCODED),
-        (_WRAPS, _WRAPPER),
-        (_SHARES, _SHARE),
-        (_NAMES, _SECRET),
-    ]
+    if strange or mentions(text, ("0x", "2f", "5c", "2F", "5C", "\\u00", "\\x")):
+        shown = plain(text, _DISGUISE, _reveal)
+    else:
+        shown = Plain(text, [], [])
+    lower = shown.text.lower()
+    table = [(_SHARES, _SHARE)]
+    if ".." in lower or ".\x00." in lower:
+        table.append((_CLIMBS, _CLIMB))
+    if "%" in lower or "Li4v" in text or " " not in text:
+        table.append((_HIDES, _ENCODED))
+    if ":/" in lower or "convert." in lower:
+        table.append((_WRAPS, _WRAPPER))
+    if mentions(lower, _NEEDED):
+        table.append((_NAMES, _SECRET))
     bare = shown.text.strip(" \t\r\n\x00")
     # Few words, no sentence: programs and folders of Windows have a space or two in their names.
     if not any(blank in bare for blank in " \n\t") or _FOLDER.match(bare):

@@ -91,13 +91,17 @@ _CUT_OFF = re.compile(
     r"^[^\s'\"]{0,40}+['\"][\s)]*+(?:;?\s*+(?:--[\s\-+]*+|\#|/\*)|;?+[\x00`])\s*+$"
 )
 
-# What the rules for any place cannot do without; the rest is not worth reading.
+# What the rules for any place cannot do without; the rest is not worth reading. Words of English
+# need a sign beside them, calls a parenthesis.
 _WORTH = (
-    "select", "union", "intersect", "except", "minus", "chr(", "char(", "outfile", "dumpfile",
-    "drop", "exec", "declare", "insert", "delete", "truncate", "alter", "create", "waitfor",
-    "shutdown", "update", "merge", "replace", "attach", "load", "backup", "reconfigure", ";set",
-    "xp_", "sp_", "grant", "revoke", "prepare", *ATTACKS,
+    "select", "union", "outfile", "dumpfile", "exec", "declare", "waitfor", "xp_", "sp_",
 )  # fmt: skip
+_ORDINARY = (
+    "intersect", "except", "minus", "drop", "insert", "delete", "truncate", "alter", "create",
+    "shutdown", "update", "merge", "replace", "attach", "load", "backup", "reconfigure", ";set",
+    "grant", "revoke", "prepare",
+)  # fmt: skip
+_CALLED = ("chr(", "char(", *ATTACKS)
 _SIGNS = ("=", "<", ">", "|", "&", "--", "#", "/*", "'", '"', "order", "group", "having", "(")
 _AT_NUMBER = re.compile(
     r"[\s\-+~!(]*+(?:['\"@.\d]|(?:null|true|false|or|and|xor|order|group)(?![^\W_])|\|\||&&"
@@ -138,7 +142,11 @@ def find_sql(text: str) -> Iterator[Hit]:
 
 def _read(text: str) -> Iterator[Hit]:
     lower = text.lower()
-    worth = mentions(lower, _WORTH)
+    worth = (
+        mentions(lower, _WORTH)
+        or (mentions(text, ";'\"=@") and mentions(lower, _ORDINARY))
+        or ("(" in text and mentions(lower, _CALLED))
+    )
     if worth or mentions(text, "=<>") or (mentions(lower, _SIGNS) and _AT_NUMBER.match(text)):
         yield from _judged(text, tokens(text), _OUTSIDE)
     for quote in QUOTES:
