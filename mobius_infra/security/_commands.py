@@ -23,7 +23,7 @@ _DISGUISE = re.compile(
     re.IGNORECASE,
 )
 _DISGUISED = ("\\", "$", "^", "''", '""', "``", "{", "%P", "%p")
-_QUOTED = re.compile(r"[\w/](['\"])[\w/]{0,9}\1|(['\"])[\w/]{0,9}\2\w")
+_QUOTED = re.compile(r"['\"](?:(?<=\w.)[\w/]{0,9}+['\"]|[\w/]{0,9}+['\"]\w)")
 
 # Not words of English: the name is enough after a separator.
 _UNMISTAKABLE = frozenset(
@@ -95,78 +95,109 @@ _TARGET = _rule("target", "what only an attack runs")
 _SHELL = _rule("shell", "what only a shell understands")
 _CODE = _rule("code", "a call that runs a program or code")
 
-# Shapes, and for each what it cannot do without, in lower case: one of these.
-_SHAPES: tuple[tuple[Rule, str, tuple[str, ...]], ...] = (
-    (_ALONE, r"^\W{0,2}(?:whoami|ifconfig|ipconfig|uname|netstat|systeminfo|sysinfo|printenv|pwd"
-     r"|tasklist|lsb_release|hostname|nslookup)\W{0,2}$"
-     r"|^net\s(?:view|user|share|start|use|config|accounts|localgroup)\s?$"
-     r"|^which\s(?:wget|curl|gcc|cc|nc|ncat|netcat|perl|python\d?|php|ruby|bash)$",
-     ("whoami", "config", "uname", "netstat", "sys", "printenv", "tasklist", "pwd", "lsb_",
-      "hostname", "nslookup", "net ", "which ")),
-    (_TARGET, r"\bnetsh\s(?:adv)?firewall\b|\breg\s(?:add|query|delete)\s"
-     r"|\bnet\s(?:user|localgroup)\s\S", ("netsh", "reg ", "net ")),
-    (_TARGET, r"(?:^|[;|&`(\s'\"/])(?:cat|more|less|head|tail|type|tac|nl|od|vi|cp"
-     r"|grep\s\S{1,20})\s*+[<\s\"']\s*+[./\\]{0,9}(?:etc/(?:passwd|shadow|group|hosts|issue)"
-     r"|proc/|boot\.ini|c:\\)", ("etc/", "proc/", "boot.ini", "c:\\")),
-    (_TARGET, r"\brm\s+-rf?\s+[/*~]|\bnc\s+-\w{0,9}e\b", ("rm -", "nc -", "rm  -")),
-    (_TARGET, r"/dev/(?:tcp|udp)/|\bmkfifo\s+/|bash\s+-i\b", ("/dev/", "mkfifo", "bash -i")),
-    (_TARGET, r"(?:wget|curl)\s[^|;\n]{1,200}[|;]\s*(?:ba|z)?sh\b", ("curl ", "wget ")),
-    (_TARGET, r"\(\)\s*\{\s*:?[^}$]{0,10};?\s*\}\s*;", ("()",)),
-    (_TARGET, r"#exec\s+cmd|cmd(?:\.exe)?\s*/[ck]\b|^\W{0,4}%comspec%",
-     ("cmd", "comspec")),
-    (_TARGET, r"powershell(?:\.exe)?\s+-\w*(?:enc|c|nop|w|ep|exec|input)", ("powershell",)),
-    (_TARGET, r"/bin/(?:ba|z|k|c)?sh\s+-[ci]|[;|&]\s*(?:/\w{1,20}){0,3}/s?bin/[\w?*]+", ("bin/",)),
-    (_TARGET, r"/[?*]{1,3}[\w?*]*/[\w?*]*[?*][\w?*]*\s", ("/?", "/*")),
-    (_SHELL, r"\$\(\(\s{0,3}\d{1,9}\s{0,3}[-+*/%]\s{0,3}\d{1,9}\s{0,3}\)\)", ("$((",)),
-    (_SHELL, r"\$'[^'\n]{0,60}\\(?:x[0-9a-f]{2}|[0-7]{3})", ("$'",)),
-    (_SHELL, r"\$\{\w{2,30}:\d{1,3}:\d{1,3}\}", ("${",)),
-    (_SHELL, r"%\w{2,30}:~-?\d{1,3},-?\d{1,3}%", (":~",)),
-    (_SHELL, r"<<<\s{0,3}[\"'$\w]", ("<<<",)),
-    (_SHELL, r"base64\s{1,3}(?:-d|--decode)|xxd\s-r", ("base64 ", "xxd ")),
-    (_SHELL, r"\|\s{0,3}(?:ba|z|k|da|c)?sh(?:\s{0,3}$|\s-|[;&|`)])", ("sh",)),
-    (_SHELL, r"(?:^\W{0,3}|[;|&\n]\s{0,3})(?:\w{1,20}=[^\s;|&]{1,60}[;|&]{1,2}\s{0,3}){1,4}\$\{?\w",
-     ("$",)),
-    (_SHELL, r"^[^\n;]{0,200};\s{0,3}(?:then|do)\s[^\n]{1,400};\s{0,3}(?:fi|done)\b",
-     ("; fi", ";fi", "; done", ";done")),
-    (_SHELL, r"\bfor\s{1,3}/[fl]\s|\bset\s/[ap]\s\S", ("for /", "set /")),
-    (_SHELL, r"^[^\n]{0,80}[;|&]\s{0,3}(?:if|while)\s{1,3}\[{1,2}\s", ("if [", "while [")),
-    (_SHELL, r"\biex\s{0,3}\(|\bnew-object\s{1,3}(?:system\.)?net\.|downloadstring\("
-     r"|-encodedcommand\s", ("iex", "new-object", "downloadstring", "-encodedcommand")),
-    (_SHELL, r"\b(?:un)?set\s{1,3}HISTFILE|>\s{0,3}/dev/null\s{0,3}2>&1\s{0,3}[;&|]?\s{0,3}$",
-     ("histfile", "/dev/null")),
-    (_CODE, r"^\W{0,3}(?:system|shell_exec|passthru|popen|exec)\([\"'][^\n]{1,100}[\"']\)\s?;?\W{0,3}$"
-     r"|\b(?:system|shell_exec|passthru|popen|proc_open|pcntl_exec|exec|eval|assert|preg_replace"
-     r"|call_user_func|execvp?|spawn)\s*\(\s*"
-     r"(?:[\"'`]\s*(?:/|whoami|id\b|cat |ls|ping|sleep|uname|dir|cmd|curl|wget|echo|nc |net )|\$_"
-     r"|base64_decode|chr\()|\b(?:system|passthru|shell_exec)\(\$"
-     r"|@?(?:print|system|passthru|exec)\(md5\(",
-     ("system", "exec", "passthru", "popen", "proc_open", "eval", "assert", "preg_replace",
-      "call_user", "spawn", "print(md5")),
-    (_CODE, r"\b(?:phpinfo|phpversion|php_uname|getcwd|get_current_user|posix_getuid)\s*\(\s*\)",
-     ("phpinfo", "phpversion", "php_uname", "getcwd", "get_current", "posix_")),
-    (_CODE, r"<\?(?:php\s+|=?\s{0,9})(?:[@$/#]|(?:echo|print|system|eval|exec|passthru|phpinfo"
-     r"|include|require|if|die|shell_exec|assert|file_\w{1,20})\s?[($\"'`])", ("<?",)),
-    (_CODE, r"__import__\s*\(\s*[\"']|\bos\.(?:system|popen|execv\w*)\s*\(\s*[\"']"
-     r"|subprocess\.\w{1,30}\s*\(\s*[\[\"']", ("__import__", "os.", "subprocess.")),
-    (_CODE, r"getruntime\(\)\.exec|processbuilder\s*\(|child_process[\"'`]\s*\)\s*\.",
-     ("getruntime", "processbuilder", "child_process")),
-    (_CODE, r"\$\{\s*(?:jndi|env|sys|lower|upper|::-)\s*[:}]|\{\$\{|\$\{@[\w(]|;\s?\{\$_",
-     ("${", "{$")),
-    (_CODE, r"\bprint\s?\(?\s?`|[\"'`.;]\s?\.?print\s?\(", ("print",)),
-    (_CODE, r"\bsleep\(\d{1,9}\)\s*[;#]\s*$", ("sleep(",)),
-)  # fmt: skip
-# Most messages have few of these signs; where there are none, few shapes are worth a look.
-_SIGN = re.compile(r"[-|;$`(%/{<\[\\]")
-_TABLE = tuple(
-    (rule, re.compile(pattern, re.IGNORECASE), needed) for rule, pattern, needed in _SHAPES
+# A program that shows what is in a file, up to the name of the file.
+_READS = (
+    r"(?:^|[;|&`(\s'\"/])(?:cat|more|less|head|tail|type|tac|nl|od|vi|cp|grep\s\S{1,20})"
+    r"\s*+[<\s\"']\s*+"
 )
-_WITHOUT_SIGNS = tuple(row for row in _TABLE if row[0] is _ALONE or "net " in row[2])
+# Shapes by the sign that none of them can do without, since most messages have few, and for each
+# shape the words of which it needs one, in lower case.
+_SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
+    "": (
+        (_ALONE, r"^\W{0,2}(?:whoami|ifconfig|ipconfig|uname|netstat|systeminfo|sysinfo|printenv"
+         r"|pwd|tasklist|lsb_release|hostname|nslookup)\W{0,2}$"
+         r"|^net\s(?:view|user|share|start|use|config|accounts|localgroup)\s?$"
+         r"|^which\s(?:wget|curl|gcc|cc|nc|ncat|netcat|perl|python\d?|php|ruby|bash)$",
+         ("whoami", "config", "uname", "netstat", "sys", "printenv", "tasklist", "pwd", "lsb_",
+          "hostname", "nslookup", "net ", "which ")),
+        (_TARGET, r"\bnetsh\s(?:adv)?firewall\b|\breg\s(?:add|query|delete)\s"
+         r"|\bnet\s(?:user|localgroup)\s\S", ("netsh", "reg ", "net ")),
+        (_SHELL, r"\b(?:un)?set\s{1,3}HISTFILE", ("histfile",)),
+    ),
+    "/": (
+        (_TARGET, rf"{_READS}[./\\]{{0,9}}(?:etc/(?:passwd|shadow|group|hosts|issue)|proc/)",
+         ("etc/", "proc/")),
+        (_TARGET, r"/dev/(?:tcp|udp)/|\bmkfifo\s+/", ("/dev/", "mkfifo")),
+        (_TARGET, r"cmd(?:\.exe)?\s*/[ck]\b", ("cmd",)),
+        (_TARGET, r"/bin/(?:ba|z|k|c)?sh\s+-[ci]|[;|&]\s*(?:/\w{1,20}){0,3}/s?bin/[\w?*]+",
+         ("bin/",)),
+        (_TARGET, r"/[?*]{1,3}[\w?*]{0,20}/[\w?*]{0,20}[?*][\w?*]{0,20}\s", ("/?", "/*")),
+        (_SHELL, r"\bfor\s{1,3}/[fl]\s|\bset\s/[ap]\s\S", ("for /", "set /")),
+        (_SHELL, r">\s{0,3}/dev/null\s{0,3}2>&1\s{0,3}[;&|]?\s{0,3}$", ("/dev/null",)),
+    ),
+    ".": ((_TARGET, rf"{_READS}[./\\]{{0,9}}boot\.ini", ("boot.ini",)),),
+    "\\": ((_TARGET, rf"{_READS}c:\\", ("c:\\",)),),
+    "-": (
+        (_TARGET, r"\brm\s+-rf?\s+[/*~]|\bnc\s+-\w{0,9}e\b|bash\s+-i\b", ("rm ", "nc ", "bash ")),
+        (_TARGET, r"powershell(?:\.exe)?\s+-\w*(?:enc|c|nop|w|ep|exec|input)", ("powershell",)),
+        (_SHELL, r"base64\s{1,3}(?:-d|--decode)|xxd\s-r", ("base64 ", "xxd ")),
+        (_SHELL, r"\bnew-object\s{1,3}(?:system\.)?net\.|-encodedcommand\s",
+         ("new-object", "-encodedcommand")),
+    ),
+    "|": (
+        (_TARGET, r"(?:wget|curl)\s[^|;\n]{1,200}[|]\s*(?:ba|z)?sh\b", ("curl ", "wget ")),
+        (_SHELL, r"\|\s{0,3}(?:ba|z|k|da|c)?sh(?:\s{0,3}$|\s-|[;&|`)])", ("sh",)),
+    ),
+    ";": (
+        (_TARGET, r"(?:wget|curl)\s[^|;\n]{1,200};\s*(?:ba|z)?sh\b", ("curl ", "wget ")),
+        (_SHELL, r"^[^\n;]{0,200};\s{0,3}(?:then|do)\s[^\n]{1,400};\s{0,3}(?:fi|done)\b",
+         ("; fi", ";fi", "; done", ";done")),
+    ),
+    "$": (
+        (_SHELL, r"\$\(\(\s{0,3}\d{1,9}\s{0,3}[-+*/%]\s{0,3}\d{1,9}\s{0,3}\)\)", ("$((",)),
+        (_SHELL, r"\$'[^'\n]{0,60}\\(?:x[0-9a-f]{2}|[0-7]{3})", ("$'",)),
+        (_SHELL, r"\$\{\w{2,30}:\d{1,3}:\d{1,3}\}", ("${",)),
+        (_SHELL, r"(?:^\W{0,3}|[;|&\n]\s{0,3})(?:\w{1,20}=[^\s;|&]{1,60}[;|&]{1,2}\s{0,3}){1,4}"
+         r"\$\{?\w", ("=",)),
+        (_CODE, r"\$\{\s*(?:jndi|env|sys|lower|upper|::-)\s*[:}]|\{\$\{|\$\{@[\w(]|;\s?\{\$_",
+         ("${", "{$")),
+    ),
+    "%": (
+        (_SHELL, r"%\w{2,30}:~-?\d{1,3},-?\d{1,3}%", (":~",)),
+        (_TARGET, r"^\W{0,4}%comspec%", ("comspec",)),
+    ),
+    "<": (
+        (_SHELL, r"<<<\s{0,3}[\"'$\w]", ("<<<",)),
+        (_CODE, r"<\?(?:php\s+|=?\s{0,9})(?:[@$/#]|(?:echo|print|system|eval|exec|passthru|phpinfo"
+         r"|include|require|if|die|shell_exec|assert|file_\w{1,20})\s?[($\"'`])", ("<?",)),
+    ),
+    "#": ((_TARGET, r"#exec\s+cmd", ("#exec",)),),
+    "[": (
+        (_SHELL, r"^[^\n]{0,80}[;|&]\s{0,3}(?:if|while)\s{1,3}\[{1,2}\s", ("if [", "while [")),
+    ),
+    "`": ((_CODE, r"\bprint\s?\(?\s?`", ("print",)),),
+    "(": (
+        (_TARGET, r"\(\)\s*\{\s*:?[^}$]{0,10};?\s*\}\s*;", ("()",)),
+        (_SHELL, r"\biex\s{0,3}\(|downloadstring\(", ("iex", "downloadstring")),
+        (_CODE, r"^\W{0,3}(?:system|shell_exec|passthru|popen|exec)"
+         r"\([\"'][^\n]{1,100}[\"']\)\s?;?\W{0,3}$"
+         r"|\b(?:system|shell_exec|passthru|popen|proc_open|pcntl_exec|exec|eval|assert"
+         r"|preg_replace|call_user_func|execvp?|spawn)\s*\(\s*"
+         r"(?:[\"'`]\s*(?:/|whoami|id\b|cat |ls|ping|sleep|uname|dir|cmd|curl|wget|echo|nc |net )"
+         r"|\$_|base64_decode|chr\()|\b(?:system|passthru|shell_exec)\(\$"
+         r"|@?(?:print|system|passthru|exec)\(md5\(",
+         ("system", "exec", "passthru", "popen", "proc_open", "eval", "assert", "preg_replace",
+          "call_user", "spawn", "print(md5")),
+        (_CODE, r"\b(?:phpinfo|phpversion|php_uname|getcwd|get_current_user|posix_getuid)"
+         r"\s*\(\s*\)", ("phpinfo", "phpversion", "php_uname", "getcwd", "get_current", "posix_")),
+        (_CODE, r"__import__\s*\(\s*[\"']|\bos\.(?:system|popen|execv\w*)\s*\(\s*[\"']"
+         r"|subprocess\.\w{1,30}\s*\(\s*[\[\"']", ("__import__", "os.", "subprocess.")),
+        (_CODE, r"getruntime\(\)\.exec|processbuilder\s*\(|child_process[\"'`]\s*\)\s*\.",
+         ("getruntime", "processbuilder", "child_process")),
+        (_CODE, r"[\"'`.;]\s?\.?print\s?\(", ("print",)),
+        (_CODE, r"\bsleep\(\d{1,9}\)\s*[;#]\s*$", ("sleep(",)),
+    ),
+}  # fmt: skip
+_TABLE = {
+    sign: tuple((rule, re.compile(pattern, re.IGNORECASE), needed) for rule, pattern, needed in rows)
+    for sign, rows in _SHAPES.items()
+}
 
 
 def find_command(text: str) -> Iterator[Hit]:
     """Find command injection in one view of a text, in time linear in its length."""
     yield from _read(text)
-    if mentions(text, _DISGUISED) or _QUOTED.search(text):
+    if mentions(text, _DISGUISED) or (mentions(text, "'\"") and _QUOTED.search(text)):
         shown = plain(text, _DISGUISE, _reveal)
         if shown.text != text:
             for hit in _read(shown.text):
@@ -179,9 +210,11 @@ def _reveal(match: re.Match[str]) -> str:
 
 def _read(text: str) -> Iterator[Hit]:
     lower = text.lower()
-    for rule, pattern, needed in _TABLE if _SIGN.search(text) else _WITHOUT_SIGNS:
-        if mentions(lower, needed) and (match := pattern.search(text)):
-            yield Hit(rule, *match.span())
+    for sign, shapes in _TABLE.items():
+        if sign in text:
+            for rule, pattern, needed in shapes:
+                if mentions(lower, needed) and (match := pattern.search(text)):
+                    yield Hit(rule, *match.span())
     yield from _whole(text)
     if mentions(lower, (";", "|", "&", "\n", "\r", "$(", "\\n", "\\r", "%0")):
         yield from _after_value(text)

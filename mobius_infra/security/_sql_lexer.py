@@ -134,7 +134,7 @@ def tokens(text: str, quote: str = "") -> list[Token]:
         if word == "(":
             opened = True
             if found and found[-1].letter in "wADJ" and previous:
-                letter = "F" if _attacks(previous) else "f"
+                letter = "F" if attacks(previous) else "f"
                 found[-1] = found[-1]._replace(letter=letter, end=end)
             previous = ""
             continue
@@ -168,7 +168,8 @@ def _named(word: str) -> str:
     return "D" if _SCHEMAS.match(word) else "w"
 
 
-def _attacks(word: str) -> bool:
+def attacks(word: str) -> bool:
+    """Tell whether only an attack would call the function `word`, in lower case."""
     # A schema may stand before the name, as in `sys.dbms_lock.sleep` or `pg_catalog.pg_sleep`.
     *schemas, name = word.rsplit(".", 2)
     return name in ATTACKS or bool(schemas and f"{schemas[-1]}.{name}" in ATTACKS)
