@@ -68,9 +68,10 @@ _ARGUMENT = re.compile(
     r"|(?:stop|view|localgroup)\b)|[<>|&;`)#]|/[ck]\b|\s*+$",
     re.IGNORECASE,
 )
-_ONE_WORD = re.compile(r"\s+[\w.-]{1,40}(?:=\S{0,40})?\W{0,3}$")
-_PROSE = re.compile(r"\s+[a-z]+(?:\s+[a-z]{2,}){2}|[.-]|\s+(?:and|is|are|or|was)\b", re.IGNORECASE)
+_ONE_WORD = re.compile(r"\s+[\w.-]{1,40}(?:=\S{0,40})?(?:\)|\W{0,3}$)")
+_PROSE = re.compile(r"\s+[a-z]+(?:\s+[a-z]{2,}){2}|[.-]|/(?![ck]\b)|\s+(?:and|is|are|or|was)\b", re.IGNORECASE)
 _SEPARATOR = re.compile(r"(?:[;|&\r\n]|\$\(|%0[ad]){1,4}+[\s({!;|&$@,+]{0,8}+", re.IGNORECASE)
+_LED = re.compile(r"[^\w\s`]{0,3}+[^\S\r\n]*+[\r\n]")
 _WRITTEN_OUT = re.compile(r"\W{0,3}?\\[nr]\s?")
 _BACKTICK = re.compile(
     r"(?![^`]{0,60}```)(?:[^\s`]{0,60}|[^\s`]{0,60}\s?[;|&]\s?)`{1,2}\s?(?=[^`]{1,400}`\W{0,20}$)"
@@ -165,7 +166,7 @@ _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
     "[": (
         (_SHELL, r"^[^\n]{0,80}[;|&]\s{0,3}(?:if|while)\s{1,3}\[{1,2}\s", ("if [", "while [")),
     ),
-    "`": ((_CODE, r"\bprint\s?\(?\s?`", ("print",)),),
+    "`": ((_CODE, r"^\W{0,4}print\s?\(?\s?`|\bprint\s?\(\s?`", ("print",)),),
     "(": (
         (_TARGET, r"\(\)\s*\{\s*:?[^}$]{0,10};?\s*\}\s*;", ("()",)),
         (_SHELL, r"\biex\s{0,3}\(|downloadstring\(", ("iex", "downloadstring")),
@@ -178,8 +179,8 @@ _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
          r"|@?(?:print|system|passthru|exec)\(md5\(",
          ("system", "exec", "passthru", "popen", "proc_open", "eval", "assert", "preg_replace",
           "call_user", "spawn", "print(md5")),
-        (_CODE, r"\b(?:phpinfo|phpversion|php_uname|getcwd|get_current_user|posix_getuid)"
-         r"\s*\(\s*\)", ("phpinfo", "phpversion", "php_uname", "getcwd", "get_current", "posix_")),
+        (_CODE, r"\b(?:phpinfo|phpversion|php_uname|get_current_user|posix_getuid)"
+         r"\s*\(\s*\)", ("phpinfo", "phpversion", "php_uname", "get_current", "posix_")),
         (_CODE, r"__import__\s*\(\s*[\"']|\bos\.(?:system|popen|execv\w*)\s*\(\s*[\"']"
          r"|subprocess\.\w{1,30}\s*\(\s*[\[\"']", ("__import__", "os.", "subprocess.")),
         (_CODE, r"getruntime\(\)\.exec|processbuilder\s*\(|child_process[\"'`]\s*\)\s*\.",
@@ -227,6 +228,8 @@ def _program(text: str, at: int) -> int:
     if (match := _CALLED.match(text, at)) is None:
         return -1
     name, end = match[1].lower(), match.end()
+    if match[1].isupper() and text.startswith(")", end):
+        return -1  # a variable of a makefile
     if name not in _UNMISTAKABLE and name not in _AMBIGUOUS:
         name = name.rstrip("0123456789")
     if name in _UNMISTAKABLE:
@@ -250,7 +253,8 @@ def _whole(text: str) -> Iterator[Hit]:
 
 
 def _after_value(text: str) -> Iterator[Hit]:
-    lines = "\n" in text.strip() or "\r" in text.strip()
+    # A text that begins with a line end is no message: each of its lines counts.
+    lines = mentions(text.strip(), "\r\n") and not _LED.match(text)
     for count, match in enumerate(_SEPARATOR.finditer(text)):
         start, at = match.span()
         if count == 0 and len(text[:start].split(None, 2)) > 2:
@@ -277,6 +281,10 @@ def _substituted(text: str) -> Iterator[Hit]:
     if (match := _BACKTICK.match(text)) and _program(text, match.end()) >= 0:
         yield Hit(_BACKTICKS, match.end() - 1, len(text))
     for match in _OPENED.finditer(text):
+        if not _LED.match(text) and (
+            len(text[: match.start()].split(None, 4)) > 4 or "\n" in text.strip()
+        ):
+            return  # prose about programs
         if (end := _program(text, match.end())) >= 0:
             yield Hit(_SUBSTITUTION, match.start(), end)
             return

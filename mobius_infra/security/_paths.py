@@ -35,12 +35,14 @@ _STEP = r"(?:\.{2,8}+|\.\x00\.)[\s\x00-\x1f;?#]{0,2}+[/\\]"
 # Ways of writing a dot or a slash that nothing honest uses: overlong, or percent signs on percent
 # signs. Seen in the text as it came.
 _ENCODED = re.compile(
-    r"%c[01]%[0-9a-z]{2}|%(?:e0|f0|f8|fc)%80|%%3\d|%25%5c|%bg%|(?:^|[/\\.=])(?:Li4v){1,}|^(?:L2V0Yy9|L3Byb2Mv|L3Zhci9|ZXRjL3)"
+    r"%c[01]%[0-9a-z]{2}|%(?:e0|f0|f8|fc)%80|%%3\d|%25%5c|%bg%|(?:0x2e){2}|(?:x2e0x2e){2}|(?:^|[/\\.=])(?:Li4v){1,}|^(?:L2V0Yy9|L3Byb2Mv|L3Zhci9|ZXRjL3)"
     r"|%u(?:efc8|f025|ff0e|ff0f|ff3c|221[56]|00(?:2e|2f|5c))",
     re.IGNORECASE,
 )
 _CLIMB = re.compile(rf"{_STEP}[/\\.]{{0,8}}+{_STEP}")
-_ONE_STEP = re.compile(rf"(?:^|[=/\\:.]){_STEP}|[/\\]\.\.$|(?:\.{{1,4}}[/\\]{{1,3}}){{3}}|\.(?:\\/|/\\)")
+_ONE_STEP = re.compile(rf"(?:^|[=/\\:.]){_STEP}|[/\\]\.\.$|(?:\.{{1,4}}[/\\]{{1,3}}){{3}}|\.(?:\\/|/\\)"
+    # only dots, as old servers of Windows counted them, and names so long that the end is cut off
+    r"|^[/\\]\.{3}|\.{5,}[/\\]*(?:etc|boot|win|web-inf)|^[/\\](\w)\1{99}")
 
 # An absolute path, and nothing else: of Unix, of macOS, of Windows, or a hidden file at the root.
 _SYSTEM = re.compile(

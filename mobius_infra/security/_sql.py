@@ -42,7 +42,7 @@ _ANYWHERE = [
      r"Ev(?:[wf]|$)|(?:^|[nsv;])E[vs]"),
     (_rule("if", CRITICAL, "a query that depends on a condition"), r"f[nsvw]C[nsvw]S|f[ns]C[ns],"),
     (_rule("spelled", CRITICAL, "a string spelled out by calls"), r"(?:fnL){2}fn"),
-    (_rule("outfile", CRITICAL, "a result written to a file"), r"(?:^|[nwsDSA;])X[sn](?:c|$)"),
+    (_rule("outfile", CRITICAL, "a result written to a file"), r"(?:^|[nwsvDSA;])X[snf](?:[scn,]|$)"),
     (_rule("where", CRITICAL, "a whole query with a condition"), r"[SQX][^;]{1,60}K[wD]KwC"),
     (_rule("all-columns", CRITICAL, "a query of all columns"), r"^SAK[wD]"),
     (_rule("statement", WARNING, "a whole statement"), r"^(?:S[^;]{1,60}?K[wD]|X[wDv])"),
@@ -72,7 +72,7 @@ _BARE = [
      (rf"^[Av]?[nvD](?:A[nsvw])?,?(?:L{_E})*?L(?:{_E}(?:C[nsvwfFQD]|R[sfQ]|A*C)|[QS][^;]*?K)"
      r"|^[nv]L[sf]|^nLA*nc")),
     (_rule("word-condition", CRITICAL, "a condition that is always true or false"),
-     r"^LA?[ns]Cf|^LA*[nsvw]C[nsvw]c|^L[fF][nsvwA,]{0,8}+c|^[OB]F|^[OB]n(?:,n)*+c|^Bn(?:,n)*+$|^Lnc|^w?(?:LA?[ns]C[ns])+(?:c|$)|^wL[ns]C[ns][LUOc]|[cLUO]A*nCn(?:c|$)"),
+     r"^LA?[ns]Cf|^LA*[nsvw]C[nsvw]c|^LA*(?:sCs|[ns]R[nsf]|wRf)|^L[fF][nsvwA,]{0,8}+c|^[OB]F|^[OB]n(?:,n)*+c|^Bn(?:,n)*+$|^Lnc|^w?(?:LA?[ns]C[ns])+(?:c|$)|^wL[ns]C[ns][LUOc]|[cLUO]A*nCn(?:c|$)"),
     (_rule("number-clause", CRITICAL, "a clause added after a number"),
      r"^A?nA?[OB](?:n|w?c|f|n?,)(?:[,c]|$|n)|^[nv][OB]A*[nfQ]"),
     (_rule("number-query", CRITICAL, "a query joined to a number"), r"^[Av]?n;?U(?:A*[SQ]|c?$)"),
@@ -89,6 +89,7 @@ _ALWAYS, _IN_QUOTES, _OUTSIDE = _compiled(_ANYWHERE), _compiled(_CLOSED), _compi
 _CUT = _rule("cut", CRITICAL, "a value closed and the rest of the query commented out")
 _CUT_OFF = re.compile(
     r"^[^\s'\"]{0,40}+['\"][\s)]*+(?:;?\s*+(?:--[\s\-+]*+|\#|/\*)|;?+[\x00`])\s*+$"
+    r"|^[-+(\s]*+\d[\d\s*+/()]{0,20}?(?:--|/\*)\s*+$"
 )
 
 # What the rules for any place cannot do without; the rest is not worth reading. Words of English
@@ -122,7 +123,7 @@ _TAUTOLOGY = _rule("tautology", CRITICAL, "a condition that compares a value wit
 _COMPARED = re.compile(r"L[Anf]{0,3}?([nsvw])C([nsvw])(?=[CcLUBO;n]|A?$)")
 _PROGRAMMED = _rule("programmed", CRITICAL, "a case distinction or a block of statements")
 _PLAIN_WORDS = re.compile(
-    r"\bcase\s{1,9}(?:\w{1,30}\s{1,9})?when\s{0,9}(?:[('\"\d]|\w{1,30}\s?[=<>])"
+    r"\bcase\s{1,9}(?:[^\s,.;]{1,30}\s{1,9})?when\s{0,9}(?:[(\d]|'[^'\s]{0,30}'|\"[^\"\s]{0,30}\"|\w{1,30}\s?[=<>])\s?[^a-z\s]?"
     r"|;\s{0,9}(?:begin|call|do|perform)\s{1,9}[\w.]{1,60}+\s?\(",
     re.IGNORECASE,
 )
@@ -171,11 +172,13 @@ def _judged(
                 yield Hit(rule, found[first].start, found[last].end)
     for match in _COMPARED.finditer(letters):
         one, other = (found[match.start(group)] for group in (1, 2))
-        if match[1] == match[2] == "n" or _same(text, one, other):
+        sign = found[match.start(2) - 1]
+        equal = text[sign.start : sign.end] in ("=", "==", "<=>", "<>", "!=")
+        if match[1] == match[2] == "n" or (equal and _same(text, one, other)):
             yield Hit(_TAUTOLOGY, found[match.start()].start, other.end)
             return
 
 
 def _same(text: str, one: Token, other: Token) -> bool:
-    first, second = (text[each.start : each.end].strip("'\"").lower() for each in (one, other))
-    return first == second
+    first, second = (text[each.start : each.end].strip("'\"`").lower() for each in (one, other))
+    return bool(first) and first == second

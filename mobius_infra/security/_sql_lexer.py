@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 _LEX = re.compile(
     r"""
-      (?P<_space> [\s\x00-\x1f]++ | /\*!\d*+ | \*/ | /\*(?:[^*]++|\*(?!/))*+\*/ )
+      (?P<_space> [\s\x00-\x1f\udca0]++ | /\*!\d*+ | \*/ | /\*(?:[^*]++|\*(?!/))*+\*/ )
     | (?P<c> --[^\n]*+ | \#[^\n]*+ | /\*.*+ )
     | (?P<s> [nxb]?'(?:[^'\\]++|\\.?|'')*+'?
            | "(?:[^"\\]++|\\.?|"")*+"?
@@ -97,9 +97,9 @@ _RIGHTS = "all connect resource dba select insert update delete execute usage cr
 _OBJECTS = "table database view index function procedure user schema login trigger column role"
 _PAIRS = {
     "drop": _OBJECTS, "create": f"{_OBJECTS} or extension temporary unique", "alter": _OBJECTS,
-    "insert": "into", "replace": "into", "merge": "into", "delete": "from", "truncate": "table",
+    "insert": "into", "replace": "into", "merge": "into", "delete": "from quick low_priority", "truncate": "table",
     "waitfor": "delay time", "bulk": "insert", "backup": "database log", "attach": "database",
-    "load": "data", "order": "by", "group": "by", "execute": "immediate", "rename": "table",
+    "load": "data xml", "order": "by", "group": "by", "execute": "immediate", "rename": "table",
     "into": "outfile dumpfile", "grant": _RIGHTS, "revoke": _RIGHTS,
 }  # fmt: skip
 _PAIRED = {first: frozenset(second.split()) for first, second in _PAIRS.items()}

@@ -41,6 +41,11 @@ _SCRIPTED = frozenset(
     animate animatetransform animatemotion set vmlframe event-source import
     svg math xml marquee""".split()  # noqa: SIM905 - a list of words
 )
+# These are also what manuals put between angle brackets: they say nothing without an attribute.
+_PLACEHOLDERS = frozenset(
+    "object frame import set applet layer portal xml math".split()  # noqa: SIM905
+)
+_IN_PROSE = re.compile(r">['\"`,.:)]\s|>['\"`]?\s[a-z]{1,12}[\s,.]")
 _ACTIVE = frozenset("base meta link style form".split())  # noqa: SIM905
 # Names that are content for some element: they only say something beside an address.
 _ADDRESSED = frozenset(
@@ -101,10 +106,10 @@ _CODES: tuple[tuple[str, tuple[str, ...]], ...] = (
      r"[-+*/;,^|&:?%]", ("'", '"', "`")),
     # a call and nothing before it
     (r"^[\s;(\-+!~)}]*+(?:alert|prompt|confirm|eval)\s*+(?:\(|`)[^()\s]{1,40}[)`]"
-     r"|(?:alert|prompt|confirm|eval)[)\]]*+\s*+(?:\(|`)\s*+[/\"'`]?(?:1|xss|document|kcf|\d+"
+     r"|(?:alert|prompt|confirm|eval)[)\]]*+[^\S\n]{0,3}+(?:\(|`)\s*+[/\"'`]?(?:1|xss|document|kcf|\d+"
      r"|string)\b", ("alert", "prompt", "confirm", "eval")),
     # names put together or handed on
-    (rf"\b{_GLOBALS}\[[\"'/(+\d]",
+    (rf"\b{_GLOBALS}\[(?:[\"'/(+]|\d{{4}})",
      ("top[", "self[", "parent[", "this[", "frames[", "window[", "document[")),
     (r"\[\d\]\.(?:find|map|sort|some|every|filter|foreach)\(\w", ("].",)),
     (r"=\s{0,9}(?:alert|eval|prompt|confirm|execscript|unescape)\s{0,9}(?:[;,]|$)", ("=",)),
@@ -176,8 +181,6 @@ def _search(text: str, rule: Rule, pattern: re.Pattern[str]) -> Iterator[Hit]:
 
 def _element(text: str, tag: re.Match[str]) -> Iterator[Hit]:
     name = tag[1].lower().replace("\x00", "").replace("\\0", "").rpartition(":")[2]
-    if name in _SCRIPTED:
-        yield Hit(SCRIPT, *tag.span())
     at, attributes = tag.end(), 0
     while match := _ATTRIBUTE.match(text, at):
         at = match.end()
@@ -185,6 +188,10 @@ def _element(text: str, tag: re.Match[str]) -> Iterator[Hit]:
         attributes += 1 if value is None else 2
         if value is not None and (rule := _attribute(match["name"].lower(), value)):
             yield Hit(rule, *match.span())
+    if name in _SCRIPTED and (
+        attributes or not (name in _PLACEHOLDERS or _IN_PROSE.match(text, tag.end()))
+    ):
+        yield Hit(SCRIPT, *tag.span())
     if name in _ACTIVE and (attributes > 1 or (name == "style" and text.startswith(">", at))):
         yield Hit(ACTIVE, tag.start(), at)
 
@@ -194,7 +201,7 @@ def _attribute(name: str, value: str) -> Rule | None:
         return HANDLER
     if name not in _ADDRESSED and "href" not in name:
         return None
-    bare = _BLANK.sub("", value).lstrip("\"'`\u2018\u2019\u201c\u201d")
+    bare = _BLANK.sub("", value).lstrip("\"'`\u2018\u2019\u201c\u201d\udc91\udc92\udc93\udc94")
     find = _SCRIPT_ADDRESS.search if name in ("content", "values") else _SCRIPT_ADDRESS.match
     if find(bare):
         return ADDRESS
