@@ -68,8 +68,10 @@ _ARGUMENT = re.compile(
     r"|(?:stop|view|localgroup)\b)|[<>|&;`)#]|/[ck]\b|\s*+$",
     re.IGNORECASE,
 )
-_ONE_WORD = re.compile(r"\s+[\w.-]{1,40}(?:=\S{0,40})?(?:\)|\W{0,3}$)")
-_PROSE = re.compile(r"\s+[a-z]+(?:\s+[a-z]{2,}){2}|[.-]|/(?![ck]\b)|\s+(?:and|is|are|or|was)\b", re.IGNORECASE)
+_ONE_WORD = re.compile(r"\s++[\w.-]{1,40}(?:=\S{0,40})?(?:\)|\W{0,3}$)")
+_PROSE = re.compile(
+    r"\s++[a-z]++(?:\s++[a-z]{2,}+){2}|[.-]|/(?![ck]\b)|\s+(?:and|is|are|or|was)\b", re.IGNORECASE
+)
 _SEPARATOR = re.compile(r"(?:[;|&\r\n]|\$\(|%0[ad]){1,4}+[\s({!;|&$@,+]{0,8}+", re.IGNORECASE)
 _LED = re.compile(r"[^\w\s`]{0,3}+[^\S\r\n]*+[\r\n]")
 _WRITTEN_OUT = re.compile(r"\W{0,3}?\\[nr]\s?")
@@ -78,9 +80,9 @@ _BACKTICK = re.compile(
 )
 _OPENED = re.compile(r"\$\(\s{0,4}`?|(?:[;|&(]\s?`\s?|=`)")
 _ARGUMENTS = re.compile(
-    r"(?:\s+(?:-{1,2}\w[\w=-]{0,20}|/[a-z]\b|[/~.][\w./*?~-]{0,200}|'[^']{0,200}'"
+    r"(?:\s++(?:-{1,2}\w[\w=-]{0,20}|/[a-z]\b|[/~.][\w./*?~-]{0,200}|'[^']{0,200}'"
     r"|\"[^\"]{0,200}\"|https?://\S{1,200}|[a-z]:[\\/]\S{0,200}|%\w{1,30}%\S{0,100}"
-    r"|\d+(?:\.\d+){3}|\d+|localhost))+\s*[;&|]?$",
+    r"|\d+(?:\.\d+){3}|\d+|localhost))++\s*+[;&|]?$",
     re.IGNORECASE,
 )
 _BINARY = re.compile(
@@ -168,7 +170,7 @@ _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
     ),
     "`": ((_CODE, r"^\W{0,4}print\s?\(?\s?`|\bprint\s?\(\s?`", ("print",)),),
     "(": (
-        (_TARGET, r"\(\)\s*\{\s*:?[^}$]{0,10};?\s*\}\s*;", ("()",)),
+        (_TARGET, r"\(\)\s{0,9}+\{\s{0,9}+:?[^}$]{0,10};?\s{0,9}+\}\s{0,9}+;", ("()",)),
         (_SHELL, r"\biex\s{0,3}\(|downloadstring\(", ("iex", "downloadstring")),
         (_CODE, r"^\W{0,3}(?:system|shell_exec|passthru|popen|exec)"
          r"\([\"'][^\n]{1,100}[\"']\)\s?;?\W{0,3}$"
@@ -190,7 +192,9 @@ _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
     ),
 }  # fmt: skip
 _TABLE = {
-    sign: tuple((rule, re.compile(pattern, re.IGNORECASE), needed) for rule, pattern, needed in rows)
+    sign: tuple(
+        (rule, re.compile(pattern, re.IGNORECASE), needed) for rule, pattern, needed in rows
+    )
     for sign, rows in _SHAPES.items()
 }
 

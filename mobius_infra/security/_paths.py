@@ -40,9 +40,11 @@ _ENCODED = re.compile(
     re.IGNORECASE,
 )
 _CLIMB = re.compile(rf"{_STEP}[/\\.]{{0,8}}+{_STEP}")
-_ONE_STEP = re.compile(rf"(?:^|[=/\\:.]){_STEP}|[/\\]\.\.$|(?:\.{{1,4}}[/\\]{{1,3}}){{3}}|\.(?:\\/|/\\)"
+_ONE_STEP = re.compile(
+    rf"(?:^|[=/\\:.]){_STEP}|[/\\]\.\.$|(?:\.{{1,4}}[/\\]{{1,3}}){{3}}|\.(?:\\/|/\\)"
     # only dots, as old servers of Windows counted them, and names so long that the end is cut off
-    r"|^[/\\]\.{3}|\.{5,}[/\\]*(?:etc|boot|win|web-inf)|^[/\\](\w)\1{99}")
+    r"|^[/\\]\.{3}|\.{5}[/\\]{0,9}+(?:etc|boot|win|web-inf)|^[/\\](\w)\1{99}"
+)
 
 # An absolute path, and nothing else: of Unix, of macOS, of Windows, or a hidden file at the root.
 _SYSTEM = re.compile(
@@ -52,7 +54,7 @@ _SYSTEM = re.compile(
     r"|(?:usr|opt)[/\\]+(?:local[/\\]+|home\d?[/\\]+)?(?:etc|apache\w*|nginx|httpd?|php\d?|lib"
     r"|conf|lampp|xampp|tomcat|mysql|pkg|share|pgsql|psa|cpanel|lsws|ports)\b"
     r"|(?:home|users)[/\\]+[^/\\]{1,40}[/\\]+\.\w|(?:apache2?|xampp|logs?|mysql|php\d?|appserv"
-    r"|wamp)[/\\]+[\w./\\-]{0,100}\.(?:log|conf|ini|cnf|err|inc|xml|php|txt)"
+    r"|wamp)[/\\]++[\w./\\-]{0,60}\.(?:log|conf|ini|cnf|err|inc|xml|php|txt)"
     r"|(?:windows|winnt|inetpub|boot\.ini|recycler|minint|program files|\$recycle\.bin)\b)"
     r"|^(?:/private)?/(?:var|usr|opt|home|tmp|s?bin|lib(?:64|32|exec)?|srv|mnt|media|run|library|system"
     r"|applications|volumes|users|data|network|apache2?|nginx|jffs|storage)/+[\w.*-]"

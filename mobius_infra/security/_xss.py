@@ -28,7 +28,10 @@ ENTITY = _rule("entity", CRITICAL, "an XML entity that reads a file or an addres
 INSTRUCTION = _rule("instruction", CRITICAL, "an XML instruction or declaration")
 
 # Also as UTF-7 and old character sets have it; `%`, `;` and NUL before the name were passed over.
-_TAG = re.compile(r"(?:<|\\x3c|\\u003c|\+ADw-|\xbc|\udcbc)[/\s\x00;%]*+([a-z][^\s/<>\"'=(+\xbe\udcbe]*+)", re.IGNORECASE)
+_TAG = re.compile(
+    r"(?:<|\\x3c|\\u003c|\+ADw-|\xbc|\udcbc)[/\s\x00;%]*+([a-z][^\s/<>\"'=(+\xbe\udcbe]*+)",
+    re.IGNORECASE,
+)
 _ATTRIBUTE = re.compile(
     r"""[\s/"'`\x00,;)\]}]*+
         (?P<name>[^\s=/"'`<>\x00]++)
@@ -143,6 +146,7 @@ _XML_ENTITY = re.compile(r"<!entity\s[^>]{0,200}?(?:system|public|[\"'])", re.IG
 _INSTRUCTION = re.compile(
     r"<\?(?:xml-stylesheet|xml:namespace|import)|<!\[cdata\[|<!--\[if|<!--#exec", re.IGNORECASE
 )
+
 
 def find_xss(text: str) -> Iterator[Hit]:
     """Find what a browser would run in one view of a text, in time linear in its length."""
