@@ -107,14 +107,14 @@ _READS = (
 # shape the words of which it needs one, in lower case.
 _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
     "": (
-        (_ALONE, r"^\W{0,2}(?:whoami|ifconfig|ipconfig|uname|netstat|systeminfo|sysinfo|printenv"
+        (_ALONE, (r"^\W{0,2}(?:whoami|ifconfig|ipconfig|uname|netstat|systeminfo|sysinfo|printenv"
          r"|pwd|tasklist|lsb_release|hostname|nslookup)\W{0,2}$"
          r"|^net\s(?:view|user|share|start|use|config|accounts|localgroup)\s?$"
-         r"|^which\s(?:wget|curl|gcc|cc|nc|ncat|netcat|perl|python\d?|php|ruby|bash)$",
+         r"|^which\s(?:wget|curl|gcc|cc|nc|ncat|netcat|perl|python\d?|php|ruby|bash)$"),
          ("whoami", "config", "uname", "netstat", "sys", "printenv", "tasklist", "pwd", "lsb_",
           "hostname", "nslookup", "net ", "which ")),
-        (_TARGET, r"\bnetsh\s(?:adv)?firewall\b|\breg\s(?:add|query|delete)\s"
-         r"|\bnet\s(?:user|localgroup)\s\S", ("netsh", "reg ", "net ")),
+        (_TARGET, (r"\bnetsh\s(?:adv)?firewall\b|\breg\s(?:add|query|delete)\s"
+         r"|\bnet\s(?:user|localgroup)\s\S"), ("netsh", "reg ", "net ")),
         (_SHELL, r"\b(?:un)?set\s{1,3}HISTFILE", ("histfile",)),
     ),
     "/": (
@@ -138,11 +138,11 @@ _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
          ("new-object", "-encodedcommand")),
     ),
     "|": (
-        (_TARGET, r"(?:wget|curl)\s[^|;\n]{1,200}[|]\s*(?:ba|z)?sh\b", ("curl ", "wget ")),
+        (_TARGET, r"(?:wget|curl)\s[^|;\n]{1,40}[|]\s*(?:ba|z)?sh\b", ("curl ", "wget ")),
         (_SHELL, r"\|\s{0,3}(?:ba|z|k|da|c)?sh(?:\s{0,3}$|\s-|[;&|`)])", ("sh",)),
     ),
     ";": (
-        (_TARGET, r"(?:wget|curl)\s[^|;\n]{1,200};\s*(?:ba|z)?sh\b", ("curl ", "wget ")),
+        (_TARGET, r"(?:wget|curl)\s[^|;\n]{1,40};\s*(?:ba|z)?sh\b", ("curl ", "wget ")),
         (_SHELL, r"^[^\n;]{0,200};\s{0,3}(?:then|do)\s[^\n]{1,400};\s{0,3}(?:fi|done)\b",
          ("; fi", ";fi", "; done", ";done")),
     ),
@@ -150,8 +150,8 @@ _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
         (_SHELL, r"\$\(\(\s{0,3}\d{1,9}\s{0,3}[-+*/%]\s{0,3}\d{1,9}\s{0,3}\)\)", ("$((",)),
         (_SHELL, r"\$'[^'\n]{0,60}\\(?:x[0-9a-f]{2}|[0-7]{3})", ("$'",)),
         (_SHELL, r"\$\{\w{2,30}:\d{1,3}:\d{1,3}\}", ("${",)),
-        (_SHELL, r"(?:^\W{0,3}|[;|&\n]\s{0,3})(?:\w{1,20}=[^\s;|&]{1,60}[;|&]{1,2}\s{0,3}){1,4}"
-         r"\$\{?\w", ("=",)),
+        (_SHELL, (r"(?:^\W{0,3}|[;|&\n]\s{0,3})(?:\w{1,20}=[^\s;|&]{1,60}[;|&]{1,2}\s{0,3}){1,4}"
+         r"\$\{?\w"), ("=",)),
         (_CODE, r"\$\{\s*(?:jndi|env|sys|lower|upper|::-)\s*[:}]|\{\$\{|\$\{@[\w(]|;\s?\{\$_",
          ("${", "{$")),
     ),
@@ -161,8 +161,8 @@ _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
     ),
     "<": (
         (_SHELL, r"<<<\s{0,3}[\"'$\w]", ("<<<",)),
-        (_CODE, r"<\?(?:php\s+|=?\s{0,9})(?:[@$/#]|(?:echo|print|system|eval|exec|passthru|phpinfo"
-         r"|include|require|if|die|shell_exec|assert|file_\w{1,20})\s?[($\"'`])", ("<?",)),
+        (_CODE, (r"<\?(?:php\s+|=?\s{0,9})(?:[@$/#]|(?:echo|print|system|eval|exec|passthru|phpinfo"
+         r"|include|require|if|die|shell_exec|assert|file_\w{1,20})\s?[($\"'`])"), ("<?",)),
     ),
     "#": ((_TARGET, r"#exec\s+cmd", ("#exec",)),),
     "[": (
@@ -172,19 +172,19 @@ _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
     "(": (
         (_TARGET, r"\(\)\s{0,9}+\{\s{0,9}+:?[^}$]{0,10};?\s{0,9}+\}\s{0,9}+;", ("()",)),
         (_SHELL, r"\biex\s{0,3}\(|downloadstring\(", ("iex", "downloadstring")),
-        (_CODE, r"^\W{0,3}(?:system|shell_exec|passthru|popen|exec)"
+        (_CODE, (r"^\W{0,3}(?:system|shell_exec|passthru|popen|exec)"
          r"\([\"'][^\n]{1,100}[\"']\)\s?;?\W{0,3}$"
          r"|\b(?:system|shell_exec|passthru|popen|proc_open|pcntl_exec|exec|eval|assert"
          r"|preg_replace|call_user_func|execvp?|spawn)\s*\(\s*"
          r"(?:[\"'`]\s*(?:/|whoami|id\b|cat |ls|ping|sleep|uname|dir|cmd|curl|wget|echo|nc |net )"
          r"|\$_|base64_decode|chr\()|\b(?:system|passthru|shell_exec)\(\$"
-         r"|@?(?:print|system|passthru|exec)\(md5\(",
+         r"|@?(?:print|system|passthru|exec)\(md5\("),
          ("system", "exec", "passthru", "popen", "proc_open", "eval", "assert", "preg_replace",
           "call_user", "spawn", "print(md5")),
-        (_CODE, r"\b(?:phpinfo|phpversion|php_uname|get_current_user|posix_getuid)"
-         r"\s*\(\s*\)", ("phpinfo", "phpversion", "php_uname", "get_current", "posix_")),
-        (_CODE, r"__import__\s*\(\s*[\"']|\bos\.(?:system|popen|execv\w*)\s*\(\s*[\"']"
-         r"|subprocess\.\w{1,30}\s*\(\s*[\[\"']", ("__import__", "os.", "subprocess.")),
+        (_CODE, (r"\b(?:phpinfo|phpversion|php_uname|get_current_user|posix_getuid)"
+         r"\s*\(\s*\)"), ("phpinfo", "phpversion", "php_uname", "get_current", "posix_")),
+        (_CODE, (r"__import__\s*\(\s*[\"']|\bos\.(?:system|popen|execv\w*)\s*\(\s*[\"']"
+         r"|subprocess\.\w{1,30}\s*\(\s*[\[\"']"), ("__import__", "os.", "subprocess.")),
         (_CODE, r"getruntime\(\)\.exec|processbuilder\s*\(|child_process[\"'`]\s*\)\s*\.",
          ("getruntime", "processbuilder", "child_process")),
         (_CODE, r"[\"'`.;]\s?\.?print\s?\(", ("print",)),
@@ -247,7 +247,7 @@ def _program(text: str, at: int) -> int:
 
 def _whole(text: str) -> Iterator[Hit]:
     start = len(text) - len(text.lstrip())
-    if match := _CALLED.match(text, start):
+    if (match := _CALLED.match(text, start)) is not None:
         name = match[1].lower()
         known = name in _UNMISTAKABLE or name.rstrip("0123456789") in _AMBIGUOUS
         if known and (rest := _ARGUMENTS.match(text, match.end())):
@@ -271,7 +271,7 @@ def _after_value(text: str) -> Iterator[Hit]:
             return
         if lines or count == 4:
             break
-    if (match := _WRITTEN_OUT.match(text)) and (end := _program(text, match.end())) >= 0:
+    if (led := _WRITTEN_OUT.match(text)) and (end := _program(text, led.end())) >= 0:
         yield Hit(_AFTER_VALUE, 0, end)
 
 

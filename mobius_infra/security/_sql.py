@@ -42,7 +42,8 @@ _ANYWHERE = [
      r"Ev(?:[wf]|$)|(?:^|[nsv;])E[vs]"),
     (_rule("if", CRITICAL, "a query that depends on a condition"), r"f[nsvw]C[nsvw]S|f[ns]C[ns],"),
     (_rule("spelled", CRITICAL, "a string spelled out by calls"), r"(?:fnL){2}fn"),
-    (_rule("outfile", CRITICAL, "a result written to a file"), r"(?:^|[nwsvDSA;])X[snf](?:[scn,]|$)"),
+    (_rule("outfile", CRITICAL, "a result written to a file"),
+     r"(?:^|[nwsvDSA;])X[snf](?:[scn,]|$)"),
     (_rule("where", CRITICAL, "a whole query with a condition"), r"[SQX][^;]{1,40}K[wD]KwC"),
     (_rule("all-columns", CRITICAL, "a query of all columns"), r"^SAK[wD]"),
     (_rule("statement", WARNING, "a whole statement"), r"^(?:S[^;]{1,40}?K[wD]|X[wDv])"),
@@ -57,7 +58,8 @@ _CLOSED = [
      rf"|^p(?:L{_E})*?L(?:A*F|{_E}[Cc])")),
     (_rule("operand", CRITICAL, "a value that an operator turns into a condition"),
      rf"^s[AC](?:{_E})?(?:[CLR]A*[nsvfFQ]|c|$)|^s[AC]+[fFQ]|^sR+A*[fsQ]"),
-    (_rule("clause", CRITICAL, "a clause added after a value"), r"^[sp][OB]A?[nwfsQ](?:[,cCnL;OBfRK]|A?[nfFwQ]|$)"),
+    (_rule("clause", CRITICAL, "a clause added after a value"),
+     r"^[sp][OB]A?[nwfsQ](?:[,cCnL;OBfRK]|A?[nfFwQ]|$)"),
     (_rule("second-query", CRITICAL, "a query joined to a value"), r"^[sp];?U(?:A*[SQ]|$)"),
     (_rule("where", CRITICAL, "another condition, or a whole one"),
      r"^s(?:Kw)?K(?:nCn|sCs|vCv)|^sRww(?:L|;)"),
@@ -76,7 +78,8 @@ _BARE = [
     (_rule("number-clause", CRITICAL, "a clause added after a number"),
      r"^A?nA?[OB](?:n|w?c|f|n?,)(?:[,c]|$|n)|^[nv][OB]A*[nfQ]"),
     (_rule("number-query", CRITICAL, "a query joined to a number"), r"^[Av]?n;?U(?:A*[SQ]|c?$)"),
-    (_rule("number-call", CRITICAL, "a call in place of a number"), r"^A?n?[;A]?F[ns]|^A*nCnAn|^n(?:Kw)?KnCn"),
+    (_rule("number-call", CRITICAL, "a call in place of a number"),
+     r"^A?n?[;A]?F[ns]|^A*nCnAn|^n(?:Kw)?KnCn"),
 ]  # fmt: skip
 
 
@@ -95,7 +98,8 @@ _CUT_OFF = re.compile(
 # What the rules for any place cannot do without; the rest is not worth reading. Words of English
 # need a sign beside them, calls a parenthesis.
 _WORTH = (
-    "select", "union", "chr(", "char(", "outfile", "dumpfile", "exec", "declare", "waitfor", "xp_", "sp_",
+    "select", "union", "chr(", "char(", "outfile", "dumpfile", "exec", "declare", "waitfor", "xp_",
+    "sp_",
 )  # fmt: skip
 _ORDINARY = (
     "intersect", "except", "minus", "drop", "insert", "delete", "truncate", "alter", "create",

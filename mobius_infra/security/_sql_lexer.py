@@ -97,7 +97,8 @@ _RIGHTS = "all connect resource dba select insert update delete execute usage cr
 _OBJECTS = "table database view index function procedure user schema login trigger column role"
 _PAIRS = {
     "drop": _OBJECTS, "create": f"{_OBJECTS} or extension temporary unique", "alter": _OBJECTS,
-    "insert": "into", "replace": "into", "merge": "into", "delete": "from quick low_priority", "truncate": "table",
+    "insert": "into", "replace": "into", "merge": "into", "delete": "from quick low_priority",
+    "truncate": "table",
     "waitfor": "delay time", "bulk": "insert", "backup": "database log", "attach": "database",
     "load": "data xml", "order": "by", "group": "by", "execute": "immediate", "rename": "table",
     "into": "outfile dumpfile", "grant": _RIGHTS, "revoke": _RIGHTS,

@@ -57,6 +57,7 @@ _ADDRESSED = frozenset(
 )
 
 _RUNS = frozenset({"srcdoc", "ev:event", "datasrc", "datafld", "fscommand", "seeksegmenttime"})
+_MARKS = "\"'`\u2018\u2019\u201c\u201d\udc91\udc92\udc93\udc94"  # quotes, typeset ones too
 _BLANK = re.compile(r"(?:\\0|[\x00-\x20\x7f\xad\u200b-\u200f\u2028\u2029\u3000\\])+")
 _SCRIPT_ADDRESS = re.compile(
     r"(?:java|vb|live|j|moc)script:|mhtml:|data:(?:text/(?:html|xml|javascript)|image/svg"
@@ -99,33 +100,33 @@ _CALLS = (
 # Pieces of scripts, and for each what it cannot do without, in lower case.
 _CODES: tuple[tuple[str, tuple[str, ...]], ...] = (
     # a string or block closed, an operator, and a call
-    (rf"[\"'`\]}})/\\][\s)}}\]]{{0,16}}+(?:[-+*/;,^|&<>=?%!~]|\x0a"
-     rf"|\bin\b)[\s(\-+;,!~{{}}/*]{{0,16}}+{_CALLS}\s*+(?:\(|`|\\|&|[\[=.\"'])",
+    ((rf"[\"'`\]}})/\\][\s)}}\]]{{0,16}}+(?:[-+*/;,^|&<>=?%!~]|\x0a"
+     rf"|\bin\b)[\s(\-+;,!~{{}}/*]{{0,16}}+{_CALLS}\s*+(?:\(|`|\\|&|[\[=.\"'])"),
      ("alert", "prompt", "confirm", "eval", "atob", "execscript", "settimeout", "setinterval",
       "document", "window", "top[", "self[", "parent[", "this[", "frames[", "fromcharcode", "[]",
       "location", ".get", "throw", "on")),
-    (r"^[^\s\"'`]{0,40}[\"'`][)}\]]{0,4}+[-+*/;,^|&:?%]{1,3}+"
+    ((r"^[^\s\"'`]{0,40}[\"'`][)}\]]{0,4}+[-+*/;,^|&:?%]{1,3}+"
      r"(?:console\.\w{1,9}|function|print|fetch|import|open|[a-z$_]{1,12})[(`][^\n]{0,60}?[)`]"
-     r"[-+*/;,^|&:?%]", ("'", '"', "`")),
+     r"[-+*/;,^|&:?%]"), ("'", '"', "`")),
     # a call and nothing before it
-    (r"^[\s;(\-+!~)}]*+(?:alert|prompt|confirm|eval)\s*+(?:\(|`)[^()\s]{1,40}[)`]"
+    ((r"^[\s;(\-+!~)}]*+(?:alert|prompt|confirm|eval)\s*+(?:\(|`)[^()\s]{1,40}[)`]"
      r"|(?:alert|prompt|confirm|eval)[)\]]*+[^\S\n]{0,3}+(?:\(|`)\s*+[/\"'`]?(?:1|xss|document|kcf|\d+"
-     r"|string)\b", ("alert", "prompt", "confirm", "eval")),
+     r"|string)\b"), ("alert", "prompt", "confirm", "eval")),
     # names put together or handed on
     (rf"\b{_GLOBALS}\[(?:[\"'/(+]|\d{{4}})",
      ("top[", "self[", "parent[", "this[", "frames[", "window[", "document[")),
     (r"\[\d\]\.(?:find|map|sort|some|every|filter|foreach)\(\w", ("].",)),
     (r"=\s{0,9}(?:alert|eval|prompt|confirm|execscript|unescape)\s{0,9}(?:[;,]|$)", ("=",)),
     (r"/\w{1,20}/\s{0,9}\.\s{0,9}source\b", ("source",)),
-    (r"\b(?:location|url|src)\s{0,9}=\s{0,9}(?:name|document|window|location|url"
-     r"|[\"'`]javascript)\b", ("location", "url", "src")),
+    ((r"\b(?:location|url|src)\s{0,9}=\s{0,9}(?:name|document|window|location|url"
+     r"|[\"'`]javascript)\b"), ("location", "url", "src")),
     (r"\.constructor\s*\(|\[[\"']constructor[\"']\]", ("constructor",)),
     (r"(?:document|window)(?:\.\w{1,30}){0,4}\.(?:cookie|domain|write(?:ln)?\s*\()",
      ("document.", "window.")),
     (r"string\.fromcharcode\s*\(\s*\d+\s*,", ("fromcharcode",)),
     (r"\bsrcdoc\s*=\s*[\"']?<", ("srcdoc",)),
-    (r"\bimport\s{0,9}\(\s{0,9}[\"'`](?:data:|https?:|//)|&\{[^{}]{1,80}\};?"
-     r"|\bwith\s{0,9}\(\s{0,9}document\s{0,9}\)", ("import", "&{", "with")),
+    ((r"\bimport\s{0,9}\(\s{0,9}[\"'`](?:data:|https?:|//)|&\{[^{}]{1,80}\};?"
+     r"|\bwith\s{0,9}\(\s{0,9}document\s{0,9}\)"), ("import", "&{", "with")),
     # code without letters
     (r"\(?[!+]\[\]\+\[\]\)?|\[\+!?\+?\[\]\]|=~\[\];|\$=~", ("[]", "$=~")),
 )  # fmt: skip
@@ -141,8 +142,8 @@ _SPLIT = ("\\", "'+", '"+', "+'", "' +", '" +', '+"', "||", "&&", "/**/", "</")
 _WORDS = (
     "alert", "eval", "script", "document", "location", "constructor", "iframe", "expression",
 )  # fmt: skip
-_COMMENT = re.compile(r"/\*(?:[^*]++|\*(?!/))*+\*/|\\(?=[a-z])|\x00")
-_XML_ENTITY = re.compile(r"<!entity\s[^>]{0,200}?(?:system|public|[\"'])", re.IGNORECASE)
+_COMMENT = re.compile(r"/\*[^*]{0,60}+\*/|\\(?=[a-z])|\x00")
+_XML_ENTITY = re.compile(r"<!entity\s[^>]{0,60}?(?:system|public|[\"'])", re.IGNORECASE)
 _INSTRUCTION = re.compile(
     r"<\?(?:xml-stylesheet|xml:namespace|import)|<!\[cdata\[|<!--\[if|<!--#exec", re.IGNORECASE
 )
@@ -205,7 +206,7 @@ def _attribute(name: str, value: str) -> Rule | None:
         return HANDLER
     if name not in _ADDRESSED and "href" not in name:
         return None
-    bare = _BLANK.sub("", value).lstrip("\"'`\u2018\u2019\u201c\u201d\udc91\udc92\udc93\udc94")
+    bare = _BLANK.sub("", value).lstrip(_MARKS)
     find = _SCRIPT_ADDRESS.search if name in ("content", "values") else _SCRIPT_ADDRESS.match
     if find(bare):
         return ADDRESS
