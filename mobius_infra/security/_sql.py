@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from mobius_infra.security._rules import CRITICAL, ERROR, WARNING, Hit, Rule, mentions, plain
-from mobius_infra.security._sql_lexer import QUOTES, Token, attacks, fingerprint, tokens
+from mobius_infra.security._sql_lexer import ATTACKS, QUOTES, Token, fingerprint, tokens
 
 
 def _rule(what: str, score: int, why: str, level: int = 1) -> Rule:
@@ -106,7 +106,6 @@ _ORDINARY = (
     "shutdown", "update", "merge", "replace", "attach", "load", "backup", "reconfigure", ";set",
     "grant", "revoke", "prepare",
 )  # fmt: skip
-_CALLED = re.compile(r"(?<![\w.$])([\w.$]{1,60}+)(?:\s|/\*[^*]{0,20}\*/){0,3}+\(")
 _SIGNS = ("=", "<", ">", "|", "&", "--", "#", "/*", "'", '"', "order", "group", "having", "(")
 _AT_NUMBER = re.compile(
     r"[\s\-+~!(]*+(?:['\"@.\d]|(?:null|true|false|or|and|xor|order|group)(?![^\W_])|\|\||&&"
@@ -150,7 +149,7 @@ def _read(text: str) -> Iterator[Hit]:
     worth = (
         mentions(lower, _WORTH)
         or (mentions(text, ";'\"=@") and mentions(lower, _ORDINARY))
-        or ("(" in text and any(attacks(name) for name in _CALLED.findall(lower)))
+        or ("(" in text and mentions(lower, ATTACKS))
     )
     if worth or mentions(text, "=<>") or (mentions(lower, _SIGNS) and _AT_NUMBER.match(text)):
         yield from _judged(text, tokens(text), _OUTSIDE)
