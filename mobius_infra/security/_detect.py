@@ -23,6 +23,7 @@ from mobius_infra.security._others import find_others
 from mobius_infra.security._paths import find_path
 from mobius_infra.security._rules import CRITICAL, Finder, Rule
 from mobius_infra.security._sql import find_sql
+from mobius_infra.security._strict import find_strict
 from mobius_infra.security._views import LONGEST, views
 from mobius_infra.security._xss import find_xss
 
@@ -50,6 +51,7 @@ _NEVER_BLOCKS = frozenset({"prompt"})
 _TOO_LONG = Rule("size.length", "size", CRITICAL, f"more than {LONGEST} characters: not read")
 
 _FINDERS: tuple[Finder, ...] = (find_sql, find_xss, find_path, find_command, find_others)
+_STRICTER: tuple[Finder, ...] = (*_FINDERS, find_strict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def inspect_text(text: str, *, level: int = 1) -> tuple[Finding, ...]:
         return (_finding(_TOO_LONG, "raw", 0, len(text)),)
     found: dict[str, Finding] = {}
     for view in views(text):
-        for find in _FINDERS:
+        for find in _FINDERS if level == 1 else _STRICTER:
             for rule, start, end in find(view.text):
                 if rule.level <= level and rule.id not in found:
                     found[rule.id] = _finding(rule, view.name, start, end)
@@ -163,7 +165,8 @@ class Detector:
     Args:
         name: labels its numbers and events.
         level: the paranoia level, 1 to 4, as in the OWASP Core Rule Set: more rules, more of them
-            wrong. Level 1 is for everybody.
+            wrong. Level 1 is for everybody, 2 for fields that nobody writes prose in, 3 and 4 for
+            those that hold a number or a name.
         threshold: the score from which on a text is suspicious; 5 is one critical rule.
         mode: `observe` (the default) reports and lets pass; `block` turns away.
         block: fields, and sinks, that are blocked whatever the mode; start with those that only

@@ -1,5 +1,7 @@
 """What a rule is, and what it reports when it matches."""
 
+import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -47,3 +49,35 @@ def mentions(text: str, words: Iterable[str]) -> bool:
         if word in text:
             return True
     return False
+
+
+class Plain(NamedTuple):
+    """A text without its disguise, which still knows where everything stood in the original."""
+
+    text: str
+    places: list[int]  # in `text`: just after each piece that was replaced
+    shifts: list[int]  # how much further on that is in the original
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Say where a piece of `text` stood in the original."""
+        return self._original(start), self._original(end)
+
+    def _original(self, at: int) -> int:
+        before = bisect_right(self.places, at)
+        return at + self.shifts[before - 1] if before else at
+
+
+def plain(text: str, disguise: re.Pattern[str], reveal: Callable[[re.Match[str]], str]) -> Plain:
+    """Replace what `disguise` matches by what `reveal` says that it stands for."""
+    pieces: list[str] = []
+    places: list[int] = []
+    shifts: list[int] = []
+    length = at = 0
+    for match in disguise.finditer(text):
+        start, end = match.span()
+        pieces += text[at:start], (stands := reveal(match))
+        length += start - at + len(stands)
+        at = end
+        places.append(length)
+        shifts.append(end - length)
+    return Plain("".join([*pieces, text[at:]]), places, shifts)

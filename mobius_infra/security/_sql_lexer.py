@@ -15,6 +15,8 @@ short word, its fingerprint, which `_sql` judges as one judges a sentence.
 | O K | a clause that may follow a condition; from, where, into, values |
 | D | a table or variable that describes the database itself |
 | E | exec, declare: the first word of a statement that says enough by itself |
+| J | a procedure of the server, as `xp_cmdshell` |
+| B | order by, group by |
 | , ; c | comma, semicolon, a comment that cuts off the rest |
 """
 
@@ -23,15 +25,15 @@ from typing import NamedTuple
 
 _LEX = re.compile(
     r"""
-      (?P<_space> [\s\x00]++ | /\*!\d*+ | \*/ | /\*(?:[^*]++|\*(?!/))*+\*/ )
+      (?P<_space> [\s\x00-\x1f\udca0]++ | /\*!\d*+ | \*/ | /\*(?:[^*]++|\*(?!/))*+\*/ )
     | (?P<c> --[^\n]*+ | \#[^\n]*+ | /\*.*+ )
     | (?P<s> [nxb]?'(?:[^'\\]++|\\.?|'')*+'?
            | "(?:[^"\\]++|\\.?|"")*+"?
            | \$\w{0,32}\$ )
     | (?P<n> 0x[0-9a-f]++ | 0b[01]++ | (?:\d++(?:\.\d*+)?|\.\d++)(?:e[+-]?\d++)?+ )
-    | (?P<v> @@?[\w$`.]*+ )
-    | (?P<w> [^\W\d][\w$]*+(?:\.[^\W\d][\w$]*+)*+ | `[^`]*+`? )
-    | (?P<C> <=> | <> | [!<>=]= | [=<>] )
+    | (?P<v> @(?!>)@?[\w$`.]*+ )
+    | (?P<w> [^\W\d][\w$]*+(?:\.{1,2}+[^\W\d][\w$]*+)*+ | `[^`]*+`? )
+    | (?P<C> <=> | <> | [!<>=]= | <@ | @> | ->>? | [=<>] )
     | (?P<L> \|\| | && )
     | (?P<A> [-+*/%&|^~!] | :: )
     | (?P<_mark> [(),;] )
@@ -40,8 +42,8 @@ _LEX = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 
-# Of the strings, those in quotes that a context may be inside of.
-QUOTES = ("'", '"')
+# What a context may be inside of.
+QUOTES = ("'", '"', "`")
 
 
 def _table(**letters: str) -> dict[str, str]:
@@ -50,6 +52,8 @@ def _table(**letters: str) -> dict[str, str]:
 
 _WORDS = _table(
     n="null true false",
+    v="current_user session_user system_user current_database current_timestamp current_date"
+    " sysdate systimestamp rownum localtimestamp current_schema",
     L="and or xor",
     R="like rlike regexp in between is ilike similar glob match sounds",
     A="div mod not binary collate distinct all any some case when then else",
@@ -62,30 +66,42 @@ _WORDS = _table(
 
 # Nobody calls these but to wait, to read a file, to reach out or to make an error speak.
 ATTACKS = frozenset(
-    """sleep pg_sleep benchmark load_file extractvalue updatexml xmltype gtid_subset
-    gtid_subtract xp_cmdshell xp_dirtree xp_fileexist xp_regread sp_oacreate sp_executesql
-    dbms_pipe.receive_message dbms_lock.sleep utl_inaddr.get_host_address utl_inaddr.get_host_name
-    utl_http.request httpuritype ctxsys.drithsx.sn dbms_xmlgen.getxml sys_eval sys_exec
-    pg_read_file pg_ls_dir lo_import lo_export query_to_xml database_to_xml dblink randomblob
-    load_extension name_const make_set elt json_keys generate_series openrowset opendatasource
+    """sleep pg_sleep pg_sleep_for pg_sleep_until benchmark load_file extractvalue updatexml
+    xmltype gtid_subset gtid_subtract xp_cmdshell xp_dirtree xp_fileexist xp_regread sp_oacreate
+    sp_executesql receive_message dbms_lock.sleep dbms_session.sleep get_host_address
+    get_host_name utl_http.request utl_tcp.open_connection httpuritype drithsx.sn
+    dbms_xmlgen.getxml dbms_xmlgen.getxmltype dbms_ldap.init sqlid_to_sqlhash sys_eval sys_exec
+    pg_read_file pg_read_binary_file pg_ls_dir pg_stat_file lo_import lo_export lo_get
+    query_to_xml database_to_xml dblink dblink_connect dblink_exec randomblob zeroblob
+    load_extension readfile writefile name_const make_set elt json_keys generate_series
+    openrowset opendatasource openquery regexp_substring fn_xe_file_target_read_file
+    fn_get_audit_file fn_trace_gettable st_latfromgeohash st_longfromgeohash
+    st_pointfromgeohash multipoint geometrycollection multilinestring multipolygon
+    dbms_java.runjava sleepeachrow
     """.split()  # noqa: SIM905 - a list of words reads better so
 )
 
 _SCHEMAS = re.compile(
-    r"information_schema\b|sysobjects$|syscolumns$|sys\.(?:tables|objects|databases|columns)"
-    r"|sqlite_(?:master|schema|temp_master)$|pg_(?:catalog|shadow|user|tables|database)\b"
-    r"|mysql\.(?:user|db|innodb_)|all_(?:tables|tab_columns|users)$|user_(?:tables|tab_columns)$"
-    r"|rdb\$|msysobjects$|performance_schema\b|master\.\.|v\$version|sysusers$|syslogins$|dual$",
+    r"(?:\w++\.{1,2}+)?information_schema\b|sys(?:objects|columns|users|logins|databases|tables)$"
+    r"|sys\.\w|sqlite_(?:master|schema|temp_master)$|mysql\.\w|rdb\$|mon\$|msys\w|g?v\$\w"
+    r"|pg_(?:catalog|shadow|user|tables|database|class|roles|authid|stat_activity|proc|namespace)\b"
+    r"|(?:all|user|dba)_(?:tables|tab_columns|users|objects|views|source|cons_columns|role_privs"
+    r"|tab_privs|sys_privs|ind_columns|constraints)$|performance_schema\b|master\.{1,2}|dual$"
+    r"|sysibm(?:adm)?\.|syscat\.|sysmaster\b|domain\.domains$|svv_"
+    r"|system\.(?:tables|columns|users)$",
     re.IGNORECASE,
 )
+_PROCEDURE = re.compile(r"(?:\w++\.{1,2}+){0,3}+(?:xp|sp)_[a-z]", re.IGNORECASE)
 
+_RIGHTS = "all connect resource dba select insert update delete execute usage create file"
 _OBJECTS = "table database view index function procedure user schema login trigger column role"
 _PAIRS = {
     "drop": _OBJECTS, "create": f"{_OBJECTS} or extension temporary unique", "alter": _OBJECTS,
-    "insert": "into", "replace": "into", "merge": "into", "delete": "from", "truncate": "table",
+    "insert": "into", "replace": "into", "merge": "into", "delete": "from quick low_priority",
+    "truncate": "table",
     "waitfor": "delay time", "bulk": "insert", "backup": "database log", "attach": "database",
-    "load": "data", "order": "by", "group": "by", "execute": "immediate", "rename": "table",
-    "into": "outfile dumpfile",
+    "load": "data xml", "order": "by", "group": "by", "execute": "immediate", "rename": "table",
+    "into": "outfile dumpfile", "grant": _RIGHTS, "revoke": _RIGHTS,
 }  # fmt: skip
 _PAIRED = {first: frozenset(second.split()) for first, second in _PAIRS.items()}
 
@@ -118,8 +134,8 @@ def tokens(text: str, quote: str = "") -> list[Token]:
         word = match.group().lower() if kind in "w_mark" else ""
         if word == "(":
             opened = True
-            if found and found[-1].letter in "wA" and previous:
-                letter = "F" if previous in ATTACKS else "f"
+            if found and found[-1].letter in "wADJ" and previous:
+                letter = "F" if attacks(previous) else "f"
                 found[-1] = found[-1]._replace(letter=letter, end=end)
             previous = ""
             continue
@@ -129,7 +145,7 @@ def tokens(text: str, quote: str = "") -> list[Token]:
         letter = _letter(kind, word, previous, opened)
         if letter == "s":
             letter = _string(text[start:end])
-        elif letter in "XO" and word in _PAIRED.get(previous, ()):
+        elif letter in "XB" and word in _PAIRED.get(previous, ()):
             start = found.pop().start
         while found and found[-1].letter == "c":  # it cut nothing off: the text goes on
             found.pop()
@@ -142,9 +158,22 @@ def _letter(kind: str, word: str, previous: str, opened: bool) -> str:
     if kind != "w":
         return word if kind == "_mark" else kind.replace("_other", "?")
     if word in _PAIRED.get(previous, ()):
-        return "O" if word == "by" else "X"
-    letter = _WORDS.get(word) or ("D" if _SCHEMAS.match(word) else "w")
+        return "B" if word == "by" else "X"
+    letter = _WORDS.get(word) or _named(word)
     return "Q" if letter == "S" and opened else letter
+
+
+def _named(word: str) -> str:
+    if "_" in word and _PROCEDURE.match(word):
+        return "J"
+    return "D" if _SCHEMAS.match(word) else "w"
+
+
+def attacks(word: str) -> bool:
+    """Tell whether only an attack would call the function `word`, in lower case."""
+    # A schema may stand before the name, as in `sys.dbms_lock.sleep` or `pg_catalog.pg_sleep`.
+    *schemas, name = word.rsplit(".", 2)
+    return name in ATTACKS or bool(schemas and f"{schemas[-1]}.{name}" in ATTACKS)
 
 
 def _string(text: str) -> str:

@@ -48,7 +48,9 @@ def views(text: str) -> tuple[View, ...]:
         if "%" in once:
             _add(found, "percent-twice", percent_decoded(once))
     if "&" in found[-1].text:
-        _add(found, "entities", _ENTITY.sub(_entity, found[-1].text))
+        # Twice, for `&amp;lt;`: what is shown in one page is often put into another.
+        once = _ENTITY.sub(_entity, found[-1].text)
+        _add(found, "entities", _ENTITY.sub(_entity, once) if "&" in once else once)
     if not text.isascii() or not found[-1].text.isascii():
         _add(found, "nfkc", unicodedata.normalize("NFKC", found[-1].text)[: 4 * LONGEST])
     return tuple(found)
