@@ -210,7 +210,7 @@ def test_a_success_is_not_counted_as_one_more_of_the_failures_before_it() -> Non
 
 def test_what_was_forgotten_counts_no_more() -> None:
     state = Hysteresis(Belief(failures=2))
-    for _ in range(2):
-        state.record(Health.DOWN)
-        state.forget()
+    state.record(Health.DOWN)
+    state.forget()
+    state.record(Health.DOWN)
     assert state.state is Health.UNKNOWN
