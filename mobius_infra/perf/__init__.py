@@ -32,6 +32,15 @@ from mobius_infra.perf._drain import (
 from mobius_infra.perf._gather import (
     gather_bounded,
 )
+from mobius_infra.perf._loop import (
+    LoopBlocked,
+    LoopMonitor,
+    LoopStats,
+)
+from mobius_infra.perf._loop_stuck import (
+    StuckTask,
+    find_stuck_tasks,
+)
 from mobius_infra.perf._map import (
     map_bounded,
 )
@@ -95,6 +104,9 @@ __all__ = [
     "Endpoint",
     "EndpointEjected",
     "EndpointReturned",
+    "LoopBlocked",
+    "LoopMonitor",
+    "LoopStats",
     "Outliers",
     "Pool",
     "PoolClosed",
@@ -108,6 +120,7 @@ __all__ = [
     "PoolStats",
     "PoolTimeoutError",
     "PoolUnreachable",
+    "StuckTask",
     "Threads",
     "ThreadsStats",
     "WorkCancelledError",
@@ -120,6 +133,7 @@ __all__ = [
     "batched",
     "coalesced",
     "debounced",
+    "find_stuck_tasks",
     "gather_bounded",
     "install_uvloop",
     "loop_factory",
