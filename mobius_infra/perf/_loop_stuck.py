@@ -37,7 +37,9 @@ def find_stuck_tasks(loop: asyncio.AbstractEventLoop | None = None) -> tuple[Stu
     event is not known to asyncio. (Tasks in a ring can't be cancelled either: asyncio hands the
     cancellation around until it raises `RecursionError`.)
     """
-    waits = {task: fut for task in asyncio.all_tasks(loop) if (fut := _waiter(task)) is not None}
+    waiting = [(task, _waiter(task)) for task in asyncio.all_tasks(loop)]
+    waits = {task: future for task, future in waiting if future is not None}
+    del waiting  # nothing but `waits` may refer to the futures, or they seem to be somebody's
     edges = {task: _tasks_in(fut) for task, fut in waits.items()}
     ring = _in_vain(edges)
     found = [
