@@ -44,6 +44,19 @@ from mobius_infra.perf._loop_stuck import (
 from mobius_infra.perf._map import (
     map_bounded,
 )
+from mobius_infra.perf._memory import (
+    LeakSuspected,
+    MemoryLevelChanged,
+    MemoryMonitor,
+    MemoryStats,
+)
+from mobius_infra.perf._memory_step import (
+    MemoryLevel,
+)
+from mobius_infra.perf._memory_types import (
+    Grown,
+    count_types,
+)
 from mobius_infra.perf._outlier import (
     Outliers,
 )
@@ -104,9 +117,15 @@ __all__ = [
     "Endpoint",
     "EndpointEjected",
     "EndpointReturned",
+    "Grown",
+    "LeakSuspected",
     "LoopBlocked",
     "LoopMonitor",
     "LoopStats",
+    "MemoryLevel",
+    "MemoryLevelChanged",
+    "MemoryMonitor",
+    "MemoryStats",
     "Outliers",
     "Pool",
     "PoolClosed",
@@ -132,6 +151,7 @@ __all__ = [
     "WorkQueueStats",
     "batched",
     "coalesced",
+    "count_types",
     "debounced",
     "find_stuck_tasks",
     "gather_bounded",
