@@ -32,6 +32,10 @@ from mobius_infra.perf._drain import (
 from mobius_infra.perf._gather import (
     gather_bounded,
 )
+from mobius_infra.perf._gc import (
+    GcStats,
+    GcTuner,
+)
 from mobius_infra.perf._loop import (
     LoopBlocked,
     LoopMonitor,
@@ -117,6 +121,8 @@ __all__ = [
     "Endpoint",
     "EndpointEjected",
     "EndpointReturned",
+    "GcStats",
+    "GcTuner",
     "Grown",
     "LeakSuspected",
     "LoopBlocked",
