@@ -84,6 +84,10 @@ from mobius_infra.perf._pool_events import (
 from mobius_infra.perf._pool_settings import (
     PoolConfig,
 )
+from mobius_infra.perf._resources import (
+    ResourceMonitor,
+    ResourceStats,
+)
 from mobius_infra.perf._threads import (
     Threads,
     ThreadsStats,
@@ -145,6 +149,8 @@ __all__ = [
     "PoolStats",
     "PoolTimeoutError",
     "PoolUnreachable",
+    "ResourceMonitor",
+    "ResourceStats",
     "StuckTask",
     "Threads",
     "ThreadsStats",
