@@ -93,6 +93,16 @@ from mobius_infra.perf._threads import (
     ThreadsStats,
     run_in_threads,
 )
+from mobius_infra.perf._tuner import (
+    Knob,
+    PerSecond,
+    Tuner,
+    TunerDecided,
+    TunerStats,
+)
+from mobius_infra.perf._tuner_step import (
+    TunerOutcome,
+)
 from mobius_infra.perf._uvloop import (
     install_uvloop,
     loop_factory,
@@ -128,6 +138,7 @@ __all__ = [
     "GcStats",
     "GcTuner",
     "Grown",
+    "Knob",
     "LeakSuspected",
     "LoopBlocked",
     "LoopMonitor",
@@ -137,6 +148,7 @@ __all__ = [
     "MemoryMonitor",
     "MemoryStats",
     "Outliers",
+    "PerSecond",
     "Pool",
     "PoolClosed",
     "PoolClosedError",
@@ -154,6 +166,10 @@ __all__ = [
     "StuckTask",
     "Threads",
     "ThreadsStats",
+    "Tuner",
+    "TunerDecided",
+    "TunerOutcome",
+    "TunerStats",
     "WorkCancelledError",
     "WorkClosedError",
     "WorkCycleError",
