@@ -54,6 +54,10 @@ from mobius_infra.perf._memory import (
     MemoryMonitor,
     MemoryStats,
 )
+from mobius_infra.perf._memory_objects import (
+    ObjectPool,
+    ObjectPoolStats,
+)
 from mobius_infra.perf._memory_step import (
     MemoryLevel,
 )
@@ -147,6 +151,8 @@ __all__ = [
     "MemoryLevelChanged",
     "MemoryMonitor",
     "MemoryStats",
+    "ObjectPool",
+    "ObjectPoolStats",
     "Outliers",
     "PerSecond",
     "Pool",

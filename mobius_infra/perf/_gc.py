@@ -81,7 +81,7 @@ class GcTuner:
     __slots__ = (
         "__weakref__", "_after", "_before", "_began", "_bounds", "_clock", "_due", "_every",
         "_every_least", "_forced", "_freeze", "_full", "_idle", "_idle_for", "_interval",
-        "_kept", "_patience", "_settle_at", "_started", "_task", "_window", "_young", "events",
+        "_kept", "_patience", "_started", "_task", "_warmup", "_window", "_young", "events",
         "mode", "name",
     )  # fmt: skip
 
@@ -120,7 +120,7 @@ class GcTuner:
         self._patience, self._idle_for, self._interval = patience, idle, interval
         self._before, self._after = Durations(), Durations()
         self._young, self._full = Young(), Young()
-        self._settle_at = warmup
+        self._warmup = warmup
         self._started = [0.0, 0.0, 0.0]  # entered, settled, left
         self._began: float | None = None
         self._window = self._due = 0.0
@@ -175,7 +175,9 @@ class GcTuner:
         (self._full if info["generation"] > 1 else self._young).add(pause, info["collected"])
 
     async def _run(self) -> None:
-        await self._clock.sleep(self._settle_at)
+        end = self._clock.monotonic() + self._warmup
+        while self.mode == "watching" and (left := end - self._clock.monotonic()) > 0:
+            await self._clock.sleep(min(left, self._interval))  # `settle` may be called meanwhile
         self.settle()
         while True:
             await self._clock.sleep(self._interval)

@@ -134,6 +134,15 @@ async def test_a_full_collection_waits_for_an_idle_moment_but_not_for_ever(
     await asyncio.gather(worker, return_exceptions=True)
 
 
+async def test_it_tunes_as_soon_as_it_has_settled(manual_clock: ManualClock) -> None:
+    """However long the warm-up would have been."""
+    async with GcTuner(warmup=1_000, full_every=10, clock=manual_clock) as tuner:
+        await manual_clock.advance(3)
+        tuner.settle()
+        await manual_clock.advance(15)
+        assert tuner.stats().idle == 1
+
+
 async def test_garbage_in_rings_is_freed_by_a_full_collection(manual_clock: ManualClock) -> None:
     async with GcTuner(clock=manual_clock) as tuner:
         tuner.settle()
