@@ -41,7 +41,7 @@ class LoopBlocked(Event):
     """Something held up the event loop.
 
     Attributes:
-        seconds: how late what was due next came; the block was at most a quarter of `slow` longer.
+        seconds: how late what was due next came; the block was at most half of `slow` longer.
         stack: where the loop was, outermost call first: of the stacks seen, the one seen most.
             Empty if it was in no callback when it was looked at: then nothing of the program held
             it up, but the machine did.
@@ -67,9 +67,9 @@ class LoopMonitor:
             monitor.events.subscribe(print)
             await serve()
 
-    The loop looks at the clock every quarter of `slow`, and a thread looks at the loop as often.
-    While the loop is late the thread notes where it is, so whatever blocks for `slow` is named,
-    line by line. What blocks for ever can't be told by the loop: it is logged by the thread
+    The loop looks at the clock every half of `slow`. A thread looks at the loop when that is late
+    by a quarter, and as long as it is, and notes where it is: so whatever blocks for `slow` is
+    named, line by line. What blocks for ever can't be told by the loop: it is logged by the thread
     after `hang` seconds.
 
     Args:
@@ -107,7 +107,7 @@ class LoopMonitor:
         self.blocks: deque[LoopBlocked] = deque(maxlen=keep)
         self._slow = slow
         self._hang = hang
-        self._interval = slow / 4
+        self._interval = slow / 2
         self._clock = clock or SystemClock()
         self._lags = Durations()
         self._lag = 0.0
@@ -115,7 +115,7 @@ class LoopMonitor:
         self._blocked = self._still = 0
         self._blocked_seconds = 0.0
         self._dog: Watchdog | None = None
-        self._stop = threading.Event()
+        self._stop: threading.Lock | None = None
         self._thread: threading.Thread | None = None
         self._beat_again: Callable[[], object] | None = None
 
@@ -123,20 +123,22 @@ class LoopMonitor:
         require(self._dog is None, "loop monitor", self.name, "entered once at a time")
         now, own = self._clock.monotonic(), threading.get_ident()
         dog = Watchdog(self.name, slow=self._slow, hang=self._hang, thread=own, now=now)
-        self._dog, self._stop = dog, threading.Event()
+        self._dog, self._stop = dog, threading.Lock()
+        self._stop.acquire()
         # In a context of its own: it would keep that of some request for ever.
         Context().run(self._schedule, now, dog)
         name = f"watch event loop {self.name}"
-        serving = (self._stop, self._interval, dog, self._clock.monotonic)
+        serving = (self._stop, self._slow / 4, dog, self._clock.monotonic)
         self._thread = threading.Thread(target=serve, args=serving, name=name, daemon=True)
         self._thread.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._stop.set()  # the thread ends by itself: waiting for it would hold up the loop
+        if self._stop is not None:
+            self._stop.release()  # the thread ends by itself: waiting would hold up the loop
         if self._beat_again is not None:
             self._beat_again()
-        self._dog = self._thread = self._beat_again = self._due = None
+        self._stop = self._dog = self._thread = self._beat_again = self._due = None
         self._lag = 0.0
 
     def _schedule(self, now: float, dog: Watchdog) -> None:

@@ -45,16 +45,8 @@ class ObjectPool(Generic[T]):
     """
 
     __slots__ = (
-        "_dropped",
-        "_idle",
-        "_made",
-        "_make",
-        "_reset",
-        "_reused",
-        "events",
-        "name",
-        "size",
-    )
+        "_dropped", "_idle", "_made", "_make", "_reset", "_reused", "events", "name", "size",
+    )  # fmt: skip
 
     def __init__(
         self,

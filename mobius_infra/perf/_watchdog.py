@@ -119,7 +119,12 @@ def read_stack(frame: FrameType | None, below: int) -> Stack:
     return tuple(reversed(mine))
 
 
-def serve(stop: threading.Event, interval: float, dog: Watchdog, now: Callable[[], float]) -> None:
-    """Look until told to stop: the thread's function. It knows no loop, and keeps none alive."""
-    while not stop.wait(interval):
-        dog.look(now(), interval)
+def serve(stop: threading.Lock, patience: float, dog: Watchdog, now: Callable[[], float]) -> None:
+    """Look until `stop` is released: the thread's function. It knows no loop, and keeps none alive.
+
+    Each look is `patience` after the loop was due: before, there is nothing to see.
+    """
+    wait = patience
+    while not stop.acquire(timeout=wait):
+        dog.look(now(), wait)
+        wait = max(dog.due - now(), 0.0) + patience

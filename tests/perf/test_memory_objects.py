@@ -26,7 +26,7 @@ def test_the_last_given_back_is_lent_first_and_no_more_are_kept_than_may_be() ->
 def test_one_whose_block_raised_or_that_cannot_be_reset_is_not_used_again() -> None:
     pool = ObjectPool("buffers", bytearray, reset=bytearray.clear)
     with pool.lend() as buffer:
-        buffer += b"secret"
+        buffer.extend(b"secret")
     with pool.lend() as again:
         assert again is buffer
         assert again == b""
