@@ -36,6 +36,11 @@ from mobius_infra.perf._gc import (
     GcStats,
     GcTuner,
 )
+from mobius_infra.perf._lifespan import (
+    Lifespan,
+    LifespanChanged,
+    LifespanStats,
+)
 from mobius_infra.perf._loop import (
     LoopBlocked,
     LoopMonitor,
@@ -144,6 +149,9 @@ __all__ = [
     "Grown",
     "Knob",
     "LeakSuspected",
+    "Lifespan",
+    "LifespanChanged",
+    "LifespanStats",
     "LoopBlocked",
     "LoopMonitor",
     "LoopStats",
