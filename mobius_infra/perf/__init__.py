@@ -1,4 +1,4 @@
-"""Pools of connections, on one server or on many."""
+"""Pools, work in bounds, the event loop, memory, resources, tuning, and the life of a service."""
 
 from mobius_infra.perf._background import (
     Background,

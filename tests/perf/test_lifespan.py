@@ -174,6 +174,22 @@ async def test_who_is_cancelled_while_it_drains_still_closes_everything(
     assert parts.life.phase == "closed"
 
 
+async def test_who_is_cancelled_while_it_closes_closes_the_others_too(
+    manual_clock: ManualClock,
+) -> None:
+    parts = Parts(manual_clock)
+    parts.add("database")
+    parts.add("http", close=hang)
+    ended = asyncio.create_task(use(parts.life))
+    await manual_clock.advance(1)
+    assert parts.did[-1] == "close http"
+    ended.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ended
+    assert parts.did[-1] == "close database"
+    assert parts.life.phase == "closed"
+
+
 async def test_the_second_stop_ends_the_draining(manual_clock: ManualClock) -> None:
     parts = Parts(manual_clock)
     parts.add("http", drain=hang)

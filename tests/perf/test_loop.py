@@ -85,7 +85,7 @@ def test_it_looks_only_while_the_loop_is_late() -> None:
 
 
 def test_a_stack_of_the_next_turn_is_not_taken_for_this_one(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     watch = dog()
     watch.beat(due=1.0, depth=0)
@@ -95,8 +95,9 @@ def test_a_stack_of_the_next_turn_is_not_taken_for_this_one(
         return ("another callback",)
 
     monkeypatch.setattr("mobius_infra.perf._watchdog.read_stack", goes_on)
-    watch.look(2.0, 0.25)
+    watch.look(7.0, 0.25)
     assert watch.beat(due=6.0, depth=0)[0] == {}
+    assert not caplog.records
 
 
 def test_a_block_is_sampled_so_often_and_no_more() -> None:
