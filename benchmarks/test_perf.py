@@ -198,9 +198,9 @@ async def tuned(port: int, start: int) -> tuple[int, int]:
             most=64,
         )
         rate = PerSecond(lambda: users.done)
-        tuner = Tuner("pool", [size], rate, interval=0.1, settle=0.05, cool_down=0.1, rest=60)
+        tuner = Tuner("pool", [size], rate, interval=0.15, settle=0.05, cool_down=0.1, rest=60)
         async with tuner:
-            await asyncio.sleep(20)
+            await asyncio.sleep(40)
         return int(tuner.stats().value["pool size"]), len(tuner.decisions)
 
 
