@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from mobius_infra.core._proc import Proc
+from mobius_infra.core._psutil import Psutil
 from mobius_infra.metrics import (
     ActiveUsers,
     Distinct,
@@ -17,8 +19,6 @@ from mobius_infra.metrics import (
     Machine,
     Process,
 )
-from mobius_infra.metrics._proc import Proc
-from mobius_infra.metrics._psutil import Psutil
 from mobius_infra.testing import ManualClock
 
 CALLS = 1_000

@@ -28,6 +28,9 @@ from mobius_infra.core._decorate import (
     decorate,
     require_async,
 )
+from mobius_infra.core._durations import (
+    Durations,
+)
 from mobius_infra.core._errors import (
     BackendError,
     BackendTimeoutError,
@@ -52,6 +55,14 @@ from mobius_infra.core._keys import (
 )
 from mobius_infra.core._lease import (
     Lease,
+)
+from mobius_infra.core._readings import (
+    Kept,
+    Readings,
+    Share,
+    SystemSource,
+    find_source,
+    processors,
 )
 from mobius_infra.core._script import (
     Outcome,
@@ -90,31 +101,38 @@ __all__ = [
     "Component",
     "Config",
     "ConfigurationError",
+    "Durations",
     "Event",
     "Events",
     "Gap",
+    "Kept",
     "Lease",
     "Listener",
     "Message",
     "MissingExtraError",
     "MobiusError",
     "Outcome",
+    "Readings",
     "Rejected",
     "Sample",
     "Scalar",
     "Script",
+    "Share",
     "State",
     "Stats",
     "Subscription",
     "SystemClock",
+    "SystemSource",
     "call_later",
     "compile_key",
     "counter",
     "decorate",
+    "find_source",
     "gauge",
     "import_extra",
     "open_backend",
     "own_instance",
+    "processors",
     "require",
     "require_async",
     "samples",

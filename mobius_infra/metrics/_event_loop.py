@@ -6,10 +6,19 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Self
 
-from mobius_infra.core import Clock, Events, Stats, SystemClock, counter, gauge, require
-from mobius_infra.metrics._durations import Durations
+from mobius_infra.core import (
+    Clock,
+    Durations,
+    Events,
+    Kept,
+    Stats,
+    SystemClock,
+    counter,
+    gauge,
+    require,
+)
+from mobius_infra.metrics._checks import require_seconds
 from mobius_infra.metrics._moments import Window
-from mobius_infra.metrics._readings import Kept, require_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-from mobius_infra.core import Clock, Events, Stats, SystemClock, counter, gauge, require
-from mobius_infra.metrics._durations import Durations
+from mobius_infra.core import (
+    Clock,
+    Durations,
+    Events,
+    Stats,
+    SystemClock,
+    counter,
+    gauge,
+    require,
+)
 
 GENERATIONS = 3
 

@@ -5,16 +5,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobius_infra.core import Cgroup, Clock, Events, Stats, SystemClock, counter, gauge, require
-from mobius_infra.metrics._readings import (
+from mobius_infra.core import (
+    Cgroup,
+    Clock,
+    Events,
     Kept,
     Readings,
     Share,
-    Source,
+    Stats,
+    SystemClock,
+    SystemSource,
+    counter,
     find_source,
+    gauge,
     processors,
-    require_seconds,
+    require,
 )
+from mobius_infra.metrics._checks import require_seconds
 
 MOST_INTERFACES = 16
 """A host of containers has an interface for each of them, and makes new ones all the time."""
@@ -81,7 +88,7 @@ class Machine:
         *,
         disks: Sequence[str | Path] = ("/",),
         keep: float = 1.0,
-        source: Source | None = None,
+        source: SystemSource | None = None,
         cgroup: Cgroup | None = None,
         clock: Clock | None = None,
     ) -> None:

@@ -4,16 +4,23 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mobius_infra.core import Cgroup, Clock, Events, Stats, SystemClock, counter, gauge, require
-from mobius_infra.metrics._readings import (
+from mobius_infra.core import (
+    Cgroup,
+    Clock,
+    Events,
     Kept,
     Readings,
     Share,
-    Source,
+    Stats,
+    SystemClock,
+    SystemSource,
+    counter,
     find_source,
+    gauge,
     processors,
-    require_seconds,
+    require,
 )
+from mobius_infra.metrics._checks import require_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class Process:
         name: str = "process",
         *,
         keep: float = 1.0,
-        source: Source | None = None,
+        source: SystemSource | None = None,
         cgroup: Cgroup | None = None,
         clock: Clock | None = None,
     ) -> None:

@@ -32,14 +32,44 @@ from mobius_infra.perf._drain import (
 from mobius_infra.perf._gather import (
     gather_bounded,
 )
+from mobius_infra.perf._gc import (
+    GcStats,
+    GcTuner,
+)
 from mobius_infra.perf._lifespan import (
     LifeChanged,
     Lifespan,
     LifespanStats,
     PartFailed,
 )
+from mobius_infra.perf._loop import (
+    LoopBlocked,
+    LoopMonitor,
+    LoopStats,
+)
+from mobius_infra.perf._loop_stuck import (
+    StuckTask,
+    find_stuck_tasks,
+)
 from mobius_infra.perf._map import (
     map_bounded,
+)
+from mobius_infra.perf._memory import (
+    LeakSuspected,
+    MemoryLevelChanged,
+    MemoryMonitor,
+    MemoryStats,
+)
+from mobius_infra.perf._memory_objects import (
+    ObjectPool,
+    ObjectPoolStats,
+)
+from mobius_infra.perf._memory_step import (
+    MemoryLevel,
+)
+from mobius_infra.perf._memory_types import (
+    Grown,
+    count_types,
 )
 from mobius_infra.perf._outlier import (
     Outliers,
@@ -64,10 +94,24 @@ from mobius_infra.perf._pool_events import (
 from mobius_infra.perf._pool_settings import (
     PoolConfig,
 )
+from mobius_infra.perf._resources import (
+    ResourceMonitor,
+    ResourceStats,
+)
 from mobius_infra.perf._threads import (
     Threads,
     ThreadsStats,
     run_in_threads,
+)
+from mobius_infra.perf._tuner import (
+    Knob,
+    PerSecond,
+    Tuner,
+    TunerDecided,
+    TunerStats,
+)
+from mobius_infra.perf._tuner_step import (
+    TunerOutcome,
 )
 from mobius_infra.perf._uvloop import (
     install_uvloop,
@@ -101,11 +145,26 @@ __all__ = [
     "Endpoint",
     "EndpointEjected",
     "EndpointReturned",
+    "GcStats",
+    "GcTuner",
+    "Grown",
+    "Knob",
+    "LeakSuspected",
     "LifeChanged",
     "Lifespan",
     "LifespanStats",
+    "LoopBlocked",
+    "LoopMonitor",
+    "LoopStats",
+    "MemoryLevel",
+    "MemoryLevelChanged",
+    "MemoryMonitor",
+    "MemoryStats",
+    "ObjectPool",
+    "ObjectPoolStats",
     "Outliers",
     "PartFailed",
+    "PerSecond",
     "Pool",
     "PoolClosed",
     "PoolClosedError",
@@ -118,8 +177,15 @@ __all__ = [
     "PoolStats",
     "PoolTimeoutError",
     "PoolUnreachable",
+    "ResourceMonitor",
+    "ResourceStats",
+    "StuckTask",
     "Threads",
     "ThreadsStats",
+    "Tuner",
+    "TunerDecided",
+    "TunerOutcome",
+    "TunerStats",
     "WorkCancelledError",
     "WorkClosedError",
     "WorkCycleError",
@@ -129,7 +195,9 @@ __all__ = [
     "WorkQueueStats",
     "batched",
     "coalesced",
+    "count_types",
     "debounced",
+    "find_stuck_tasks",
     "gather_bounded",
     "install_uvloop",
     "loop_factory",

@@ -9,9 +9,8 @@ from math import inf, nan
 
 import pytest
 
-from mobius_infra.core import ConfigurationError, SystemClock
+from mobius_infra.core import ConfigurationError, Durations, SystemClock
 from mobius_infra.metrics import EventLoop
-from mobius_infra.metrics._durations import Durations
 from mobius_infra.testing import ManualClock
 
 request = ContextVar[str]("request")

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mobius_infra.core import ConfigurationError
+from mobius_infra.core import ConfigurationError, Durations
 from mobius_infra.metrics import GarbageCollector
-from mobius_infra.metrics._durations import Durations
 from mobius_infra.testing import ManualClock
 
 

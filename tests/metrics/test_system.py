@@ -14,11 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mobius_infra.core import Cgroup, ConfigurationError, samples
+from mobius_infra.core import Cgroup, ConfigurationError, SystemSource, find_source, samples
+from mobius_infra.core._proc import Proc
+from mobius_infra.core._psutil import Psutil
 from mobius_infra.metrics import Machine, MetricsCollector, Process
-from mobius_infra.metrics._proc import Proc
-from mobius_infra.metrics._psutil import Psutil
-from mobius_infra.metrics._readings import Source, find_source
 from mobius_infra.testing import ManualClock
 from tests.core.cgroups import GROUP, V1, V2, write
 
@@ -85,7 +84,7 @@ def test_both_sources_say_the_same_of_this_process() -> None:
 
 @linux
 @pytest.mark.parametrize("source", [Proc(), Psutil()], ids=repr)
-def test_files_and_threads_are_counted(source: Source) -> None:
+def test_files_and_threads_are_counted(source: SystemSource) -> None:
     gc.collect()  # nothing that others left is closed meanwhile
     files, over = source.open_files(), threading.Event()
     helpers = [threading.Thread(target=over.wait, daemon=True) for _ in range(3)]
@@ -113,7 +112,7 @@ def test_a_forked_process_is_measured_itself() -> None:
 @contextmanager
 def without_psutil() -> Iterator[None]:
     """Let the import of psutil fail, as where it is not installed."""
-    kept = {name: sys.modules.pop(name, None) for name in ("mobius_infra.metrics._psutil",)}
+    kept = {name: sys.modules.pop(name, None) for name in ("mobius_infra.core._psutil",)}
     psutil_itself = sys.modules["psutil"]
     sys.modules["psutil"] = None  # type: ignore[assignment]
     try:

@@ -5,15 +5,18 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Generic, Protocol, TypeVar
 
-from mobius_infra.core import Cgroup, Clock, MissingExtraError, import_extra, require
-from mobius_infra.metrics._proc import Proc
+from mobius_infra.core._cgroup import Cgroup
+from mobius_infra.core._clock import Clock
+from mobius_infra.core._errors import MissingExtraError
+from mobius_infra.core._extras import import_extra
+from mobius_infra.core._proc import Proc
 
 log = logging.getLogger("mobius_infra")
 
 T = TypeVar("T")
 
 
-class Source(Protocol):
+class SystemSource(Protocol):
     """Where readings come from that the standard library does not have. Each may raise."""
 
     def resident_bytes(self) -> int:
@@ -41,13 +44,13 @@ class Source(Protocol):
         ...
 
 
-def find_source() -> Source:
+def find_source() -> SystemSource:
     """Return psutil's readings where the extra `perf` is installed, else those of `/proc`."""
     try:
-        module = import_extra("mobius_infra.metrics._psutil", feature="psutil", extra="perf")
+        module = import_extra("mobius_infra.core._psutil", feature="psutil", extra="perf")
     except MissingExtraError:
         return Proc()
-    source: Source = module.Psutil()
+    source: SystemSource = module.Psutil()
     return source
 
 
@@ -69,12 +72,6 @@ class Readings:
                 log.warning("%s: can't read %s: %r", self._of, what, error)
             self.failures[what] = self.failures.get(what, 0) + 1
             return None
-
-
-def require_seconds(field: str, value: float) -> None:
-    """Refuse what is no span of time."""
-    good = not isinstance(value, bool) and 0 < value < float("inf")
-    require(good, field, value, "a positive number of seconds")
 
 
 class Kept(Generic[T]):
