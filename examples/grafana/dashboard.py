@@ -29,7 +29,8 @@ STATES = {
     "running": "green", "stopped": "purple", "failed": "red", "notifying": "green",
     "standing by": "blue", "known": "green", "stale": "orange", "closing": "yellow",
     "unreachable": "red", "ready": "green", "new": "blue", "starting": "blue",
-    "draining": "yellow", "ended": "purple",
+    "draining": "yellow", "ended": "purple", "lost": "red", "normal": "green", "high": "orange",
+    "critical": "red",
 }  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from examples.grafana.calls import (
     OVERLOAD,
     RETRY,
 )
-from examples.grafana.guard import ACCESS, SCREENING
+from examples.grafana.guard import ACCESS, AUDIT, SCREENING, SIGN_IN, THREATS
 from examples.grafana.queries import Panel, Row, added, rate, states, total
-from examples.grafana.work import POOLS, WORK
+from examples.grafana.work import POOLS, TUNING, WORK
 
 NAME = "{{name}}"
 
@@ -220,5 +220,6 @@ METRICS = Row(
 
 ROWS = [
     OVERVIEW, FUNCTIONS, CACHE, BREAKER, RETRY, BULKHEAD, LIMITS, OVERLOAD, OUTBOUND, POOLS,
-    WORK, HEALTH, ALERTS, ACCESS, SCREENING, SYSTEM, BUSINESS, METRICS,
+    WORK, HEALTH, ALERTS, ACCESS, SIGN_IN, SCREENING, THREATS, AUDIT, SYSTEM, TUNING, BUSINESS,
+    METRICS,
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Rows of connections and of work that runs beside the calls."""
+"""Rows of connections, of work beside the calls, and of what all of it runs on."""
 
 from examples.grafana.queries import Panel, Row, rate, states, total
 
@@ -68,5 +68,43 @@ WORK = Row(
             f"{rate('mobius_coalesced_started_total')} > 0)",
             "{{name}} debounced": f"1 - {rate('mobius_debounced_runs_total')} / "
             f"({rate('mobius_debounced_calls_total')} > 0)"}, "percentunit"),
+    ],
+)  # fmt: skip
+
+
+TUNING = Row(
+    "Event loop, memory and tuning",
+    [
+        Panel("Loop held up", {
+            NAME: rate("mobius_loop_monitor_blocked_total"),
+            "{{name}} all threads": rate("mobius_loop_monitor_stood_still_total")}, "ops",
+            help="The log shows the stack that held it."),
+        Panel("Loop held up for", {NAME: rate("mobius_loop_monitor_blocked_seconds_total")},
+              "percentunit"),
+        states("Memory", "mobius_memory_monitor_level", "normal", "high", "critical"),
+        Panel("Memory in use", {
+            NAME: total("mobius_memory_monitor_used_bytes"),
+            "{{name}} of": total("mobius_memory_monitor_limit_bytes"),
+            "{{name}} free in the allocator": total("mobius_memory_monitor_slack_bytes")}, "bytes"),
+        Panel("Room made", {
+            "{{name}} functions called": rate("mobius_memory_monitor_reliefs_total"),
+            "{{name}} failed": rate("mobius_memory_monitor_relief_failures_total"),
+            "{{name}} trimmed": rate("mobius_memory_monitor_trims_total")}, "ops"),
+        Panel("Garbage collection", {
+            NAME: rate("mobius_gc_tuner_pause_seconds_total"),
+            "{{name}} longest": "max by (name) (mobius_gc_tuner_longest_pause_seconds{$scope})"},
+            "s"),
+        Panel("Full collections", {
+            "{{name}} idle": rate("mobius_gc_tuner_idle_total"),
+            "{{name}} forced": rate("mobius_gc_tuner_forced_total")}, "ops"),
+        Panel("Objects used again", {
+            NAME: f"{rate('mobius_object_pool_reused_total')} / "
+            f"({rate('mobius_object_pool_reused_total')} + "
+            f"{rate('mobius_object_pool_made_total')} > 0)"}, "percentunit"),
+        Panel("Resources", {"{{name}} {{resource}}": "max by (name, resource) ("
+              "mobius_resource_monitor_share{$scope})"}, "percentunit", bad=0.9),
+        Panel("Knobs", {"{{name}} {{knob}}": "max by (name, knob) (mobius_tuner_value{$scope})"}),
+        Panel("Decisions", {"{{name}} {{outcome}}": rate("mobius_tuner_decisions_total",
+                                                         "name, outcome")}, "ops"),
     ],
 )  # fmt: skip

@@ -46,8 +46,15 @@ from mobius_infra.perf import (
     Background,
     BalancedPool,
     Endpoint,
+    GcTuner,
+    Knob,
     Lifespan,
+    LoopMonitor,
+    MemoryMonitor,
+    ObjectPool,
     Pool,
+    ResourceMonitor,
+    Tuner,
     WorkQueue,
     batched,
     coalesced,
@@ -62,7 +69,20 @@ from mobius_infra.ratelimit import (
     RateLimiter,
     fair,
 )
-from mobius_infra.security import Access, Detector, Policy
+from mobius_infra.security import (
+    Access,
+    Attempts,
+    AuditLog,
+    Cipher,
+    Detector,
+    InputValidator,
+    Key,
+    Mfa,
+    Passwords,
+    Policy,
+    Sessions,
+    ThreatDetector,
+)
 from mobius_infra.testing import ManualClock
 
 EVERYWHERE = frozenset({"name", "service", "instance", "job", "worker"})
@@ -74,12 +94,13 @@ def components(directory: Path) -> list[Component]:
     clock = ManualClock()
     metrics = MetricsCollector("bot")
     exporter = ConsoleMetricExporter()
+    backend, key = MemoryBackend(clock=clock), Key(bytes(range(32)))
     database = Pool("database", partial(asyncio.sleep, 0), clock=clock)
     return [
         Cache("prices", ttl=30, clock=clock),
         CircuitBreaker("upstream", clock=clock),
         KeyedBreaker("hosts", key="host"),
-        Fleet(MemoryBackend(clock=clock), clock=clock),
+        Fleet(backend, clock=clock),
         bulkhead(2),
         bulkhead(2, key="host"),
         retry(OSError, attempts=3),
@@ -109,6 +130,19 @@ def components(directory: Path) -> list[Component]:
         debounced("save", 1, clock=clock),
         Access("access", Policy([]), clock=clock),
         Detector("chat", clock=clock),
+        InputValidator("inputs", {}, clock=clock),
+        ThreatDetector("threats", [], clock=clock),
+        Sessions("web", backend, clock=clock),
+        Attempts("login", backend, clock=clock),
+        Mfa("totp", backend, Cipher([key]), clock=clock),
+        Passwords(),
+        AuditLog(directory / "audit", [key], clock=clock),
+        LoopMonitor(clock=clock),
+        MemoryMonitor(clock=clock),
+        GcTuner(clock=clock),
+        ObjectPool("buffers", bytearray),
+        ResourceMonitor(clock=clock),
+        Tuner("tuner", [Knob("size", lambda: 8, print, 1, 64)], lambda: 0.0, clock=clock),
         Process(),
         Machine(),
         EventLoop(),

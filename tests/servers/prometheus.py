@@ -1,5 +1,6 @@
 """A Prometheus server that scrapes what a test serves."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from tests.servers._process import LocalServer
 from tests.servers._programs import on_path
 from tests.servers.missing import ServerUnavailableError
 from tests.servers.ports import LOOPBACK
+from tests.servers.waiting import eventually
 
 _CONFIGURATION = """
-global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
   - job_name: test
     static_configs: [{{targets: [{targets}]}}]
@@ -32,7 +34,7 @@ def find_prometheus(program: str = "prometheus") -> Path:
 
 
 class PrometheusServer(LocalServer):
-    """One Prometheus server, scraping five times a second.
+    """One Prometheus server, scraping once a second.
 
     Args:
         targets: Ports on 127.0.0.1 whose `/metrics` it scrapes.
@@ -56,6 +58,17 @@ class PrometheusServer(LocalServer):
         """Return the values of an expression now, by their labels."""
         found = self.get("query", query=expression)["result"]
         return {tuple(sorted(each["metric"].items())): float(each["value"][1]) for each in found}
+
+    async def seen(self, expression: str) -> dict[tuple[tuple[str, str], ...], float]:
+        """Wait until an expression has values, and return them.
+
+        A scrape that takes too long on a busy machine marks all series as gone, until the next.
+        """
+
+        async def found() -> dict[tuple[tuple[str, str], ...], float]:
+            return await asyncio.to_thread(self.query, expression)
+
+        return await eventually(found, timeout=120, what=f"values of {expression}")
 
     def _prepare(self) -> None:
         targets = ", ".join(f'"{LOOPBACK}:{port}"' for port in self._targets)
