@@ -6,6 +6,8 @@ import pkgutil
 import sys
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import mobius_infra
@@ -43,3 +45,29 @@ for _found in pkgutil.iter_modules(mobius_infra.__path__):
             _named = inspect.isclass(_value) or inspect.isfunction(_value)  # constants keep theirs
             if _named and _value.__module__.startswith(f"mobius_infra.{_found.name}"):
                 _value.__module__ = _package.__name__
+
+
+def _show_examples(
+    app: object, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Make code of what is indented in a docstring's text, which reST takes for a quotation."""
+    shown: list[str] = []
+    inside = False
+    for number, line in enumerate(lines):
+        if line in ("Args:", "Attributes:", "Raises:", "Returns:", "Yields:"):
+            shown += lines[number:]
+            break
+        indented = line.startswith("    ")
+        if indented and not inside and shown[-1:] == [""]:
+            if not shown[-2].endswith("::"):
+                shown += [".. code-block:: python", ""]
+            inside = True
+        elif line and not indented:
+            inside = False
+        shown.append(line)
+    lines[:] = shown
+
+
+def setup(app: Sphinx) -> None:
+    """Come before napoleon, which reads the sections."""
+    app.connect("autodoc-process-docstring", _show_examples, priority=400)
