@@ -40,10 +40,10 @@ _ENCODED = re.compile(
     re.IGNORECASE,
 )
 # Three steps are honest almost nowhere; two are in talk about building programs, so that they only
-# count beside the name of a file that attackers ask for. Only slashes may stand between: dots there
+# count if they lead to a file that attackers ask for. Only slashes may stand between: dots there
 # would be those of the next step.
 _CLIMB = re.compile(rf"(?:{_STEP}[/\\]{{0,8}}+){{3}}")
-_TWO_STEPS = re.compile(rf"(?:{_STEP}[/\\]{{0,8}}+){{2}}")
+_TWO_STEPS = re.compile(rf"(?:{_STEP}[/\\]{{0,8}}+){{2}}\S{{0,80}}+")
 _ONE_STEP = re.compile(
     rf"(?:^|[=/\\:.]){_STEP}|[/\\]\.\.$|(?:\.{{1,4}}[/\\]{{1,3}}){{3}}|\.(?:\\/|/\\)"
     # only dots, as old servers of Windows counted them, and names so long that the end is cut off
@@ -99,8 +99,7 @@ _NUL = re.compile(r"[/\\.\w]\x00\.?\w{0,5}$")
 # No path in a sentence can do without one of these.
 _MARKS = ("/", "\\", "0x2", "\x00", "%", "..2", "..5")
 
-_CLIMBS = _rule("climb", CRITICAL, "three steps up, or more")
-_CLIMBS_TWICE = _rule("two-steps", WARNING, "two steps up")
+_CLIMBS = _rule("climb", CRITICAL, "three steps up, or two to a file that attackers ask for")
 _CLIMBS_ONCE = _rule("step", CRITICAL, "a path with a step up")
 _READS = _rule("system-file", CRITICAL, "a path of the system, and nothing else")
 _NAMES = _rule("sensitive-name", WARNING, "the name of a file that attackers ask for")
@@ -123,8 +122,8 @@ def find_path(text: str) -> Iterator[Hit]:
     if ("%" in text or "Li4v" in text or " " not in text) and (match := _ENCODED.search(text)):
         yield Hit(_HIDES, *match.span())
     table = [(_SHARES, _SHARE)]
-    if ".." in lower or ".\x00." in lower:
-        table += [(_CLIMBS, _CLIMB), (_CLIMBS_TWICE, _TWO_STEPS)]
+    if mentions(lower, ("..", ".\x00.")) and (climb := _climb(shown.text)):
+        yield Hit(_CLIMBS, *shown.span(*climb.span()))
     if ":/" in lower or "convert." in lower:
         table.append((_WRAPS, _WRAPPER))
     if mentions(lower, _NEEDED):
@@ -136,6 +135,15 @@ def find_path(text: str) -> Iterator[Hit]:
     for rule, pattern in table:
         if match := pattern.search(shown.text):
             yield Hit(rule, *shown.span(*match.span()))
+
+
+def _climb(text: str) -> re.Match[str] | None:
+    if climb := _CLIMB.search(text):
+        return climb
+    for climb in _TWO_STEPS.finditer(text):
+        if _SECRET.search(text, *climb.span()):
+            return climb
+    return None
 
 
 def _reveal(match: re.Match[str]) -> str:
