@@ -125,9 +125,13 @@ _CURLY = str.maketrans(_TYPESET, "'" * 5 + '"' * 3 + "-")
 _TAUTOLOGY = _rule("tautology", CRITICAL, "a condition that compares a value with itself")
 _COMPARED = re.compile(r"L[Anf]{0,3}?([nsvw])C([nsvw])(?=[CcLUBO;n]|A?$)")
 _PROGRAMMED = _rule("programmed", CRITICAL, "a case distinction or a block of statements")
-_PLAIN_WORDS = re.compile(
-    r"\bcase\s{1,9}(?:[^\s,.;]{1,30}\s{1,9})?when\s{0,9}(?:\(|\d++(?![a-z])|'[^'\s]{0,30}'|\"[^\"\s]{0,30}\"|\w{1,30}\s?[=<>])\s?[^a-z\s]?"
-    r"|;\s{0,9}(?:begin|call|do|perform)\s{1,9}[\w.]{1,60}+\s?\(",
+_CASE = re.compile(
+    r"\bcase\s{1,9}(?:[^\s,.;]{1,30}\s{1,9})?when\s{0,9}"
+    r"(?:\(|\d++(?![a-z])|'[^'\s]{0,30}'|\"[^\"\s]{0,30}\"|\w{1,30}\s?[=<>])",
+    re.IGNORECASE,
+)
+_BLOCK = re.compile(
+    r";\s{0,9}(?:begin|call|do|perform)\s{1,9}[\w.]{1,60}+\s?\(",
     re.IGNORECASE,
 )
 _EMPTY = re.compile(r"/\*(?:!\d{5})?\*/")
@@ -160,8 +164,9 @@ def _read(text: str) -> Iterator[Hit]:
             yield from _judged(text, tokens(text, quote), _IN_QUOTES)
     if match := _CUT_OFF.match(text):
         yield Hit(_CUT, *match.span())
-    if ("case" in lower or ";" in text) and (match := _PLAIN_WORDS.search(text)):
-        yield Hit(_PROGRAMMED, *match.span())
+    for sign, pattern in (("case", _CASE), (";", _BLOCK)):
+        if sign in lower and (match := pattern.search(text)):
+            yield Hit(_PROGRAMMED, *match.span())
 
 
 def _judged(
