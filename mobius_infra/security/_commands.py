@@ -73,7 +73,7 @@ _PROSE = re.compile(
     r"\s++[a-z]++(?:\s++[a-z]{2,}+){2}|[.-]|/(?![ck]\b)|\s+(?:and|is|are|or|was)\b", re.IGNORECASE
 )
 _SEPARATOR = re.compile(r"(?:[;|&\r\n]|\$\(|%0[ad]){1,4}+[\s({!;|&$@,+]{0,8}+", re.IGNORECASE)
-_LED = re.compile(r"[^\w\s`]{0,3}+[^\S\r\n]*+[\r\n]")
+_LED = re.compile(r"[^\w\s`>#]{0,3}+[^\S\r\n]*+[\r\n]")
 _WRITTEN_OUT = re.compile(r"\W{0,3}?\\[nr]\s?")
 _BACKTICK = re.compile(
     r"(?![^`]{0,60}```)(?:[^\s`]{0,60}|[^\s`]{0,60}\s?[;|&]\s?)`{1,2}\s?(?=[^`]{1,400}`\W{0,20}$)"
@@ -103,6 +103,8 @@ _READS = (
     r"(?:^|[;|&`(\s'\"/])(?:cat|more|less|head|tail|type|tac|nl|od|vi|cp|grep\s\S{1,20})"
     r"\s*+[<\s\"']\s*+"
 )
+# In the first line: mails quote scripts.
+_LINE = r"^\s{0,9}[^\n]{0,200}?"
 # Shapes by the sign that none of them can do without, since most messages have few, and for each
 # shape the words of which it needs one, in lower case.
 _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
@@ -122,8 +124,8 @@ _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
          ("etc/", "proc/")),
         (_TARGET, r"/dev/(?:tcp|udp)/|\bmkfifo\s+/", ("/dev/", "mkfifo")),
         (_TARGET, r"cmd(?:\.exe)?\s*/[ck]\b", ("cmd",)),
-        (_TARGET, r"/bin/(?:ba|z|k|c)?sh\s+-[ci]|[;|&]\s*(?:/\w{1,20}){0,3}/s?bin/[\w?*]+",
-         ("bin/",)),
+        (_TARGET, r"/bin/(?:ba|z|k|c)?sh\s+-[ci]", ("bin/",)),
+        (_TARGET, _LINE + r"[;|&]\s*(?:/\w{1,20}){0,3}/s?bin/[\w?*]+", ("bin/",)),
         (_TARGET, r"/[?*]{1,3}[\w?*]{0,20}/[\w?*]{0,20}[?*][\w?*]{0,20}\s", ("/?", "/*")),
         (_SHELL, r"\bfor\s{1,3}/[fl]\s|\bset\s/[ap]\s\S", ("for /", "set /")),
         (_SHELL, r">\s{0,3}/dev/null\s{0,3}2>&1\s{0,3}[;&|]?\s{0,3}$", ("/dev/null",)),
@@ -131,7 +133,8 @@ _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
     ".": ((_TARGET, rf"{_READS}[./\\]{{0,9}}boot\.ini", ("boot.ini",)),),
     "\\": ((_TARGET, rf"{_READS}c:\\", ("c:\\",)),),
     "-": (
-        (_TARGET, r"\brm\s+-rf?\s+[/*~]|\bnc\s+-\w{0,9}e\b|bash\s+-i\b", ("rm ", "nc ", "bash ")),
+        (_TARGET, _LINE + r"\brm\s+-rf?\s+[/*~]", ("rm ",)),
+        (_TARGET, r"\bnc\s+-\w{0,9}e\b|bash\s+-i\b", ("nc ", "bash ")),
         (_TARGET, r"powershell(?:\.exe)?\s+-\w*(?:enc|c|nop|w|ep|exec|input)", ("powershell",)),
         (_SHELL, r"base64\s{1,3}(?:-d|--decode)|xxd\s-r", ("base64 ", "xxd ")),
         (_SHELL, r"\bnew-object\s{1,3}(?:system\.)?net\.|-encodedcommand\s",
@@ -160,7 +163,7 @@ _SHAPES: dict[str, tuple[tuple[Rule, str, tuple[str, ...]], ...]] = {
         (_TARGET, r"^\W{0,4}%comspec%", ("comspec",)),
     ),
     "<": (
-        (_SHELL, r"<<<\s{0,3}[\"'$\w]", ("<<<",)),
+        (_SHELL, r"(?<!<)<<<\s{0,3}[\"'$\w]", ("<<<",)),
         (_CODE, (r"<\?(?:php\s+|=?\s{0,9})(?:[@$/#]|(?:echo|print|system|eval|exec|passthru|phpinfo"
          r"|include|require|if|die|shell_exec|assert|file_\w{1,20})\s?[($\"'`])"), ("<?",)),
     ),

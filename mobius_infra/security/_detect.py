@@ -10,6 +10,7 @@ from typing import Literal
 
 from mobius_infra.core import (
     Clock,
+    ConfigurationError,
     Event,
     Events,
     Rejected,
@@ -223,7 +224,8 @@ class Detector:
         Raises:
             ConfigurationError: if the sink is not one of `SINKS`.
         """
-        require(sink in SINKS, "sink", sink, f"one of {', '.join(SINKS)}")
+        if sink not in SINKS:
+            raise ConfigurationError("sink", sink, f"one of {', '.join(SINKS)}")
         self._screened += 1
         findings = inspect_text(text, level=self._level)
         if findings and field in self._allow:

@@ -32,9 +32,9 @@ _SPECS: tuple[tuple[str, str, int, str, str, int, tuple[str, ...]], ...] = (
         r"|\$\{[^{}]{1,200}\}|<%"), 2,
      ("{", "<%")),
     ("header", "split", CRITICAL, "a line end followed by a header",
-     (r"^\S{0,200}?[\r\n\u560a\u560d]+\s?(?:set-cookie|location|content-(?:type|length"
-     r"|disposition)|x-[\w-]{1,30}|host|refresh"
-     r"|transfer-encoding|access-control-[\w-]{1,30}|bcc|cc|to|from|subject|http/1\.\d)\s?[: ]"), 1,
+     (r"^(?!-)\S{0,200}?[\r\n\u560a\u560d]+\s?(?:http/1\.\d\s|(?:set-cookie|location"
+     r"|content-(?:type|length|disposition)|x-[\w-]{1,30}|host|refresh"
+     r"|transfer-encoding|access-control-[\w-]{1,30}|bcc|cc|to|from|subject)\s?:)"), 1,
      ("\r", "\n", "\u560a", "\u560d")),
     ("nosql", "operator", CRITICAL, "an operator of a document database in place of a value",
      (r"[\[{\"'.,(]\s?\$(?:ne|eq|gte?|lte?|n?in|regex|where|exists|or|and|not|nor|expr|function"

@@ -39,7 +39,11 @@ _ENCODED = re.compile(
     r"|%u(?:efc8|f025|ff0e|ff0f|ff3c|221[56]|00(?:2e|2f|5c))",
     re.IGNORECASE,
 )
-_CLIMB = re.compile(rf"{_STEP}[/\\.]{{0,8}}+{_STEP}")
+# Three steps are honest almost nowhere; two are in talk about building programs, so that they only
+# count if they lead to a file that attackers ask for. Only slashes may stand between: dots there
+# would be those of the next step.
+_CLIMB = re.compile(rf"(?:{_STEP}[/\\]{{0,8}}+){{3}}")
+_TWO_STEPS = re.compile(rf"(?:{_STEP}[/\\]{{0,8}}+){{2}}\S{{0,80}}+")
 _ONE_STEP = re.compile(
     rf"(?:^|[=/\\:.]){_STEP}|[/\\]\.\.$|(?:\.{{1,4}}[/\\]{{1,3}}){{3}}|\.(?:\\/|/\\)"
     # only dots, as old servers of Windows counted them, and names so long that the end is cut off
@@ -64,7 +68,7 @@ _SYSTEM = re.compile(
 _SECRET = re.compile(
     r"etc(?:[/\\]+|2f)(?:passwd|shadow|group|hosts|issue|motd|sudoers|crontab|fstab|ssh)\b|\bboot\.ini"
     r"|\bwin\.ini"
-    r"|proc[/\\]+(?:self|\d+|version|cmdline)[/\\]?|system32[/\\]|(?:web|meta)-inf[/\\]"
+    r"|proc[/\\]+(?:self|\d+|version|cmdline)[/\\]?|system32[/\\]|(?:web|meta)-inf(?:[/\\]|web\.xml)"
     r"|\.(?:htpasswd|htaccess|bash_history|ssh[/\\]|git[/\\](?:config|head)|env$|aws[/\\]"
     r"|mysql_history|svn[/\\])"
     r"|(?:^|[/\\])(?:(?:access|error)[._-]?log\b|httpd\.conf|php\d?\.ini|my\.(?:cnf|ini)$)"
@@ -92,7 +96,10 @@ _SHARE = re.compile(
 _FOLDER = re.compile(r"(?:[a-z]:|\.\.)?[/\\](?:[^\s]*+\s){0,4}+[^\s]*+$", re.IGNORECASE)
 _NUL = re.compile(r"[/\\.\w]\x00\.?\w{0,5}$")
 
-_CLIMBS = _rule("climb", CRITICAL, "two steps up, or more")
+# No path in a sentence can do without one of these.
+_MARKS = ("/", "\\", "0x2", "\x00", "%", "..2", "..5")
+
+_CLIMBS = _rule("climb", CRITICAL, "three steps up, or two to a file that attackers ask for")
 _CLIMBS_ONCE = _rule("step", CRITICAL, "a path with a step up")
 _READS = _rule("system-file", CRITICAL, "a path of the system, and nothing else")
 _NAMES = _rule("sensitive-name", WARNING, "the name of a file that attackers ask for")
@@ -105,18 +112,18 @@ _ENDS = _rule("nul", CRITICAL, "a path cut off by a NUL")
 def find_path(text: str) -> Iterator[Hit]:
     """Find path traversal in one view of a text, in time linear in its length."""
     strange = not text.isascii() and mentions(text, _STRANGE)
-    if " " in text and not strange and not mentions(text, ("/", "\\", "0x2", "\x00", "%", "..2")):
+    if " " in text and not strange and not mentions(text, _MARKS):
         return
     if strange or mentions(text, ("0x", "2f", "5c", "2F", "5C", "\\u00", "\\x")):
         shown = plain(text, _DISGUISE, _reveal)
     else:
         shown = Plain(text, [], [])
     lower = shown.text.lower()
+    if ("%" in text or "Li4v" in text or " " not in text) and (match := _ENCODED.search(text)):
+        yield Hit(_HIDES, *match.span())
     table = [(_SHARES, _SHARE)]
-    if ".." in lower or ".\x00." in lower:
-        table.append((_CLIMBS, _CLIMB))
-    if "%" in lower or "Li4v" in text or " " not in text:
-        table.append((_HIDES, _ENCODED))
+    if mentions(lower, ("..", ".\x00.")) and (climb := _climb(shown.text)):
+        yield Hit(_CLIMBS, *shown.span(*climb.span()))
     if ":/" in lower or "convert." in lower:
         table.append((_WRAPS, _WRAPPER))
     if mentions(lower, _NEEDED):
@@ -128,6 +135,15 @@ def find_path(text: str) -> Iterator[Hit]:
     for rule, pattern in table:
         if match := pattern.search(shown.text):
             yield Hit(rule, *shown.span(*match.span()))
+
+
+def _climb(text: str) -> re.Match[str] | None:
+    if climb := _CLIMB.search(text):
+        return climb
+    for climb in _TWO_STEPS.finditer(text):
+        if _SECRET.search(text, *climb.span()):
+            return climb
+    return None
 
 
 def _reveal(match: re.Match[str]) -> str:

@@ -74,7 +74,7 @@ _BARE = [
      (rf"^[Av]?[nvD](?:A[nsvw])?,?(?:L{_E})*?L(?:{_E}(?:C[nsvwfFQD]|R[sfQ]|A*C)|[QS][^;]*?K)"
      r"|^[nv]L[sf]|^nLA*nc")),
     (_rule("word-condition", CRITICAL, "a condition that is always true or false"),
-     r"^LA?[ns]Cf|^LA*[nsvw]C[nsvw]c|^LA*(?:sCs|[ns]R[nsf]|wRf)|^L[fF][nsvwA,]{0,8}+c|^[OB]F|^[OB]n(?:,n)*+c|^Bn(?:,n)*+$|^Lnc|^w?(?:LA?[ns]C[ns])+(?:c|$)|^wL[ns]C[ns][LUOc]|[cLUO]A*nCn(?:c|$)"),
+     r"^LA?[ns]Cf|^LA*[nsvw]C[nsvw]c|^LA*(?:sCs|[ns]R[nsf]|wRf)|^L[fF][nsvwA,]{0,8}+c|^[OB]F|^Bn(?:,n)*+(?:c|$)|^Lnc|^w?(?:LA?[ns]C[ns])+(?:c|$)|^wL[ns]C[ns][LUOc]|[cLUO]A*nCn(?:c|$)"),
     (_rule("number-clause", CRITICAL, "a clause added after a number"),
      r"^A?nA?[OB](?:n|w?c|f|n?,)(?:[,c]|$|n)|^[nv][OB]A*[nfQ]"),
     (_rule("number-query", CRITICAL, "a query joined to a number"), r"^[Av]?n;?U(?:A*[SQ]|c?$)"),
@@ -96,7 +96,7 @@ _CUT_OFF = re.compile(
 )
 
 # What the rules for any place cannot do without; the rest is not worth reading. Words of English
-# need a sign beside them, calls a parenthesis.
+# need a sign beside them, calls a parenthesis: that is no saving but part of the rules.
 _WORTH = (
     "select", "union", "chr(", "char(", "outfile", "dumpfile", "exec", "declare", "waitfor", "xp_",
     "sp_",
@@ -108,7 +108,7 @@ _ORDINARY = (
 )  # fmt: skip
 _SIGNS = ("=", "<", ">", "|", "&", "--", "#", "/*", "'", '"', "order", "group", "having", "(")
 _AT_NUMBER = re.compile(
-    r"[\s\-+~!(]*+(?:['\"@.\d]|(?:null|true|false|or|and|xor|order|group)(?![^\W_])|\|\||&&"
+    r"(?:[\s\-+~!()]|/\*(?:[^*]|\*(?!/))*+\*/|\*/)*+(?:['\"@.\d]|(?:null|true|false|or|and|xor|order|group)(?![^\W_])|\|\||&&"
     r"|\w+\.\.?\w)",
     re.IGNORECASE,
 )
@@ -125,9 +125,13 @@ _CURLY = str.maketrans(_TYPESET, "'" * 5 + '"' * 3 + "-")
 _TAUTOLOGY = _rule("tautology", CRITICAL, "a condition that compares a value with itself")
 _COMPARED = re.compile(r"L[Anf]{0,3}?([nsvw])C([nsvw])(?=[CcLUBO;n]|A?$)")
 _PROGRAMMED = _rule("programmed", CRITICAL, "a case distinction or a block of statements")
-_PLAIN_WORDS = re.compile(
-    r"\bcase\s{1,9}(?:[^\s,.;]{1,30}\s{1,9})?when\s{0,9}(?:[(\d]|'[^'\s]{0,30}'|\"[^\"\s]{0,30}\"|\w{1,30}\s?[=<>])\s?[^a-z\s]?"
-    r"|;\s{0,9}(?:begin|call|do|perform)\s{1,9}[\w.]{1,60}+\s?\(",
+_CASE = re.compile(
+    r"\bcase\s{1,9}(?:[^\s,.;]{1,30}\s{1,9})?when\s{0,9}"
+    r"(?:\(|\d++(?![a-z])|'[^'\s]{0,30}'|\"[^\"\s]{0,30}\"|\w{1,30}\s?[=<>])",
+    re.IGNORECASE,
+)
+_BLOCK = re.compile(
+    r";\s{0,9}(?:begin|call|do|perform)\s{1,9}[\w.]{1,60}+\s?\(",
     re.IGNORECASE,
 )
 _EMPTY = re.compile(r"/\*(?:!\d{5})?\*/")
@@ -160,8 +164,9 @@ def _read(text: str) -> Iterator[Hit]:
             yield from _judged(text, tokens(text, quote), _IN_QUOTES)
     if match := _CUT_OFF.match(text):
         yield Hit(_CUT, *match.span())
-    if ("case" in lower or ";" in text) and (match := _PLAIN_WORDS.search(text)):
-        yield Hit(_PROGRAMMED, *match.span())
+    for sign, pattern in (("case", _CASE), (";", _BLOCK)):
+        if sign in lower and (match := pattern.search(text)):
+            yield Hit(_PROGRAMMED, *match.span())
 
 
 def _judged(

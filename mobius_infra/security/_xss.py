@@ -68,7 +68,7 @@ _SCRIPT_ADDRESS = re.compile(
 # Hosts as numbers, as percent signs, behind an @, or with the scheme of the page.
 _DECEPTIVE = re.compile(
     r"(?:h\s*t\s*t\s*p\s*s?:)?//(?:[^\s/@]{1,60}@|[\d.\sx]{1,9}|(?:%[0-9a-f]{2}){4}|[^\s/]{0,60}(?:\.|:[a-z])"
-    r"(?:[/\"'>]|[a-z.]{1,40}$|$)|[^\s/]{0,60}https?:|\w{1,20}\W{0,2}$)|//\w",
+    r"(?:[/\"'>]|$)|[^\s/]{0,60}https?:|\w{1,20}\W{0,2}$)|//\w",
     re.IGNORECASE,
 )
 _BARE_ADDRESS = re.compile(
@@ -202,7 +202,7 @@ def _element(text: str, tag: re.Match[str]) -> Iterator[Hit]:
 
 
 def _attribute(name: str, value: str) -> Rule | None:
-    if (name.startswith("on") and len(name) > 4) or name in _RUNS:
+    if (name.startswith("on") and len(name) > 4 and name.isalpha()) or name in _RUNS:
         return HANDLER
     if name not in _ADDRESSED and "href" not in name:
         return None
