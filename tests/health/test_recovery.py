@@ -385,7 +385,11 @@ async def test_a_lease_is_given_back_at_the_end_and_kept_while_the_action_hangs(
 async def test_two_processes_over_redis_mend_once(redis_url: str) -> None:
     """On a real server and a real clock: two that notice together, one that acts."""
     pool_is_well, mended = False, list[int]()
-    monitors = []
+    monitors = list[HealthMonitor]()
+
+    def all_are(state: Health) -> bool:
+        return all(each.report().state is state for each in monitors)
+
     backends = [open_backend(patient(redis_url)) for _ in range(2)]
     for number, backend in enumerate(backends):
         monitor = HealthMonitor()
@@ -398,16 +402,15 @@ async def test_two_processes_over_redis_mend_once(redis_url: str) -> None:
             async def mend() -> None:
                 nonlocal pool_is_well
                 mended.append(number)
-                await asyncio.sleep(0.1)
+                await until(lambda: all_are(Health.DOWN))
                 pool_is_well = True
 
             return mend
 
         monitor.recover("pool", backend=backend, pauses=Pauses(0.01, 0.05))(make(number))
         monitors.append(monitor)
-    async with monitors[0], monitors[1], asyncio.timeout(60):
-        while not all(each.report().state is Health.UP for each in monitors):
-            await asyncio.sleep(0.02)
+    async with monitors[0], monitors[1]:
+        await until(lambda: all_are(Health.UP))
     assert len(mended) == 1
     for backend in backends:
         await backend.close()
