@@ -196,7 +196,7 @@ def test_a_factor_that_no_outage_could_reach_is_refused() -> None:
         with pytest.raises(ConfigurationError, match="a tuple of at least one BurnRate"):
             Burning(0.99, rates)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="short"):
-        Burning(0.99, (BurnRate(2, 60, 60, Severity.INFO),))
+        Burning(0.99, (BurnRate(2, 60, 5, Severity.INFO), BurnRate(2, 60, 60, Severity.INFO)))
 
 
 @dataclass(frozen=True, slots=True)
