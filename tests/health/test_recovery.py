@@ -384,15 +384,17 @@ async def test_a_lease_is_given_back_at_the_end_and_kept_while_the_action_hangs(
 
 async def test_two_processes_over_redis_mend_once(redis_url: str) -> None:
     """On a real server and a real clock: two that notice together, one that acts."""
-    pool_is_well, mended = False, list[int]()
-    monitors = list[HealthMonitor]()
-
-    def all_are(state: Health) -> bool:
-        return all(each.report().state is state for each in monitors)
-
+    pool_is_well, held, mended = False, asyncio.Event(), list[int]()
+    monitors = []
     backends = [open_backend(patient(redis_url)) for _ in range(2)]
+
+    def hear(event: Event) -> None:
+        if isinstance(event, RecoveryHeld):
+            held.set()
+
     for number, backend in enumerate(backends):
         monitor = HealthMonitor()
+        monitor.events.subscribe(hear)
 
         @monitor.check("pool", every=0.05, owned=True)
         async def pool() -> bool:
@@ -402,15 +404,16 @@ async def test_two_processes_over_redis_mend_once(redis_url: str) -> None:
             async def mend() -> None:
                 nonlocal pool_is_well
                 mended.append(number)
-                await until(lambda: all_are(Health.DOWN))
+                await held.wait()  # until the other has tried
                 pool_is_well = True
 
             return mend
 
-        monitor.recover("pool", backend=backend, pauses=Pauses(0.01, 0.05))(make(number))
+        action = monitor.recover("pool", backend=backend, pauses=Pauses(0.01, 0.05), timeout=60)
+        action(make(number))
         monitors.append(monitor)
     async with monitors[0], monitors[1]:
-        await until(lambda: all_are(Health.UP))
+        await until(lambda: all(each.report().state is Health.UP for each in monitors))
     assert len(mended) == 1
     for backend in backends:
         await backend.close()
