@@ -25,7 +25,7 @@ from mobius_infra.health import (
 )
 from mobius_infra.health._recovery import _spend
 from mobius_infra.testing import ManualClock
-from tests.cache.support import Flaky
+from tests.cache.support import Flaky, Slow
 from tests.health.support import Dependency, listen, report_of, until
 from tests.servers.waiting import patient
 
@@ -380,6 +380,45 @@ async def test_a_lease_is_given_back_at_the_end_and_kept_while_the_action_hangs(
             assert len(pool.mended) == 3
         let_go.set()
         await manual_clock.advance(0)
+
+
+async def test_who_gets_the_lease_when_another_has_mended_it_leaves_it_alone(
+    manual_clock: ManualClock,
+) -> None:
+    backend, pool = MemoryBackend(clock=manual_clock), Pool(manual_clock)
+    slow = Slow(manual_clock)
+    slow._entries, slow._due = backend._entries, backend._due
+    ((one,), (two,)) = (fleet(each, manual_clock, pool, 1) for each in (backend, slow))
+    heard, gate = listen(two), slow.hold("run")
+    async with two:
+        await manual_clock.advance(5)  # it has found it down, and asks for the lease
+        async with one:
+            await manual_clock.advance(5)
+            assert len(pool.mended) == 1
+            gate.set()
+            await manual_clock.advance(30)
+    assert len(pool.mended) == 1
+    assert steps(heard) == ["RecoveryHeld"]
+
+
+async def test_a_look_that_outlasts_the_lease_does_not_let_two_at_it_at_once(
+    manual_clock: ManualClock,
+) -> None:
+    backend, pool = MemoryBackend(clock=manual_clock), Pool(manual_clock, mended_by=math.inf)
+    pool.takes_to_mend = 4
+    monitors = []
+    for takes in (20, 0):  # one looks slowly, one quickly
+        looked_at = Dependency(manual_clock, takes)
+        looked_at.error = OSError()
+        monitor = HealthMonitor(clock=manual_clock, draw=lambda: 0.0)
+        monitor.check("pool", every=60, timeout=30, jitter=0, owned=True)(looked_at.check)
+        options: Any = {"restarts": Restarts(1000, 600), "pauses": Pauses(0.3, 0.3)}
+        monitor.recover("pool", timeout=5, backend=backend, **options)(pool.mend)
+        monitors.append(monitor)
+    async with monitors[0], monitors[1]:
+        await manual_clock.advance(600)
+    assert len(pool.mended) > 50
+    assert pool.most_at_once == 1
 
 
 async def test_two_processes_over_redis_mend_once(redis_url: str) -> None:
