@@ -168,7 +168,7 @@ def burn_rate_rules(
     """
     rows: dict[Severity, list[BurnRate]] = {}
     for rate in rates:
-        rows.setdefault(Severity(rate.severity), []).append(rate)
+        rows.setdefault(rate.severity, []).append(rate)
     rules: list[Rule] = []
     for severity, alike in rows.items():
         rule = Rule(
