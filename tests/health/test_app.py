@@ -114,15 +114,26 @@ async def test_it_is_not_ready_from_the_start_of_a_drain() -> None:
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_connections_are_open_while_it_drains() -> None:
+async def test_connections_are_open_while_it_drains(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, drained, sleep = asyncio.Event(), asyncio.Event(), asyncio.sleep
+
+    async def wait(seconds: float) -> None:
+        if seconds == 3600:
+            begun.set()
+            await drained.wait()
+        else:
+            await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", wait)
     app = status_app(Monitor([check("database")]))
-    server = serve(app, port=0, drain=0.5)
+    server = serve(app, port=0, drain=3600)
     port = await server.__aenter__()
     leaving = asyncio.create_task(server.__aexit__(None, None, None))
-    async with httpx.AsyncClient() as client:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(30), httpx.AsyncClient() as client:
+        await begun.wait()
         answer = await client.get(f"http://127.0.0.1:{port}/health/ready")
     assert answer.status_code == 503
+    drained.set()
     await leaving
 
 
