@@ -252,6 +252,9 @@ class AlertManager:
 
         Returns:
             Whether there is such an alert, firing.
+
+        Raises:
+            BackendError: if it can't be passed on to the process that notifies.
         """
         require(bool(by), "by", by, "a name")
         at = self._desk.now()
@@ -280,6 +283,7 @@ class AlertManager:
 
         Raises:
             ConfigurationError: if it has no end or ends before it starts, or before now.
+            BackendError: if it can't be passed on to the process that notifies.
         """
         require(bool(by), "by", by, "a name")
         now = self._desk.now()

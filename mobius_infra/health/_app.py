@@ -8,7 +8,15 @@ from contextlib import suppress
 from inspect import isawaitable
 from typing import Any
 
-from mobius_infra.core import Clock, Component, ConfigurationError, SystemClock, require
+from mobius_infra.core import (
+    BackendError,
+    Clock,
+    CodecError,
+    Component,
+    ConfigurationError,
+    SystemClock,
+    require,
+)
 from mobius_infra.health._alert_manager import AlertManager
 from mobius_infra.health._alert_page import AlertPage
 from mobius_infra.health._document import Alerting, Charts, Document, Monitored, health_json
@@ -70,6 +78,7 @@ def refusal(status: int, error: str, *headers: Header) -> Answer:
     return Answer(status, _JSON, dump({"error": error}), *headers)
 
 
+_NOT_PASSED_ON = "it could not be passed on to the process that notifies: try again"
 _UNAUTHORISED = refusal(401, "a token is needed", (b"www-authenticate", b"Bearer"))
 
 
@@ -186,10 +195,16 @@ class StatusApp:
         # A token in a header is also what keeps other sites from asking in a visitor's name.
         if not self._allowed(dict(scope["headers"])):
             return _UNAUTHORISED
+        return await self._carry_out(path, alerts, receive)
+
+    async def _carry_out(self, path: str, alerts: Alerting, receive: Receive) -> Answer:
         try:
             await self._actions[path](alerts, json.loads(await _body(receive)))
         except ConfigurationError as error:
             return refusal(400, str(error))
+        except (BackendError, CodecError):
+            # Not in its own words: where the backend is, is not for the page.
+            return refusal(503, _NOT_PASSED_ON, (b"retry-after", b"5"))
         except (ValueError, TypeError, KeyError, AttributeError):
             return refusal(400, "not as documented")
         return Answer(200, _JSON, dump(alerts.snapshot()))
@@ -234,7 +249,8 @@ def status_app(
     - `/metrics`: what `metrics` gives for the request's `Accept`; 404 without it
     - `/status`: a page for people who ask for HTML, JSON for programs; also as `/status.json`
     - `/status/events`: the JSON and its changes, as server-sent events
-    - `/status/acknowledge`, `/status/silence`: what can be done about alerts, by POST
+    - `/status/acknowledge`, `/status/silence`: what can be done about alerts, by POST; 503 if
+      it can't be passed on to the process that notifies
 
     None of them runs a check: all show what the monitor knows.
 

@@ -5,6 +5,7 @@ that it matters, the short one, a twelfth of it, that it still goes on. At a bur
 budget lasts exactly its period.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -29,7 +30,7 @@ class BurnRate:
         factor: alarming from this burn rate on.
         long: seconds of the long window.
         short: seconds of the short window.
-        severity: of the alert.
+        severity: of the alert; rows of one severity are one alert, see `burn_rate_rules`.
     """
 
     factor: float
@@ -123,59 +124,79 @@ class _Ring:
 
 @dataclass(frozen=True, slots=True)
 class Burning:
-    """Both windows burn the error budget at a factor or faster.
+    """An error budget burns at the factor of a row or faster, over both its windows.
 
-    Its readings are totals of good and bad events that only grow. It keeps 361 spans of them,
+    Any row is enough: one alert that lasts from the first that says so to the last. Its readings
+    are totals of good and bad events that only grow. It keeps 361 spans of them for each row,
     whatever the traffic. With few events one failure can be a large share: `least` says how many
     must have been bad.
 
     Attributes:
         objective: the share of events that must be good, such as 0.999.
-        rate: factor and windows.
-        least: bad events in the long window below which nothing is alarming.
+        rates: rows of the table; their severity is not asked.
+        least: bad events in a long window below which it is not alarming.
     """
 
     objective: float
-    rate: BurnRate
+    rates: tuple[BurnRate, ...]
     least: float = 0.0
 
     def __post_init__(self) -> None:
         allowed = "a share between 0 and 1, both left out"
         objective = require_number("objective", self.objective, allowed)
         require(0 < objective < 1, "objective", self.objective, allowed)
-        factor = require_number("factor", self.rate.factor)
+        _require_rows(self.rates)
         reachable = f"more than 0 and at most {1 / (1 - objective):g}, a total outage"
-        require(0 < factor * (1 - objective) <= 1, "factor", self.rate.factor, reachable)
-        require_seconds("long", self.rate.long)
-        require_seconds("short", self.rate.short)
-        require(self.rate.short < self.rate.long, "short", self.rate.short, "less than long")
+        for rate in self.rates:
+            factor = require_number("factor", rate.factor)
+            require(0 < factor * (1 - objective) <= 1, "factor", rate.factor, reachable)
+            require_seconds("long", rate.long)
+            require_seconds("short", rate.short)
+            require(rate.short < rate.long, "short", rate.short, "less than long")
         require(require_number("least", self.least) >= 0, "least", self.least, "zero or more")
 
     def step(self, memory: Memory, now: float, reading: Reading) -> tuple[Memory, Verdict]:
-        """Compare both windows; the memory is the spans."""
+        """Compare the windows of each row; the memory is the spans of each."""
         if not isinstance(reading, tuple) or not all(0 <= each < 1e300 for each in reading):
             return memory, Verdict(None, f"the reading {reading!r} is no pair of totals")
-        width = self.rate.long / _BUCKETS
-        ring: _Ring = memory or _Ring.new(now, reading)
-        ring.add(max(now, ring.at), reading, width)
-        return ring, self._judge(ring, width)
+        rings: tuple[_Ring, ...] = memory or tuple(_Ring.new(now, reading) for _ in self.rates)
+        verdicts = []
+        for rate, ring in zip(self.rates, rings, strict=True):
+            ring.add(max(now, ring.at), reading, rate.long / _BUCKETS)
+            verdicts.append(self._judge(rate, ring))
+        return rings, _any(verdicts)
 
-    def _judge(self, ring: _Ring, width: float) -> Verdict:
-        long, short = (ring.ratio(each, width) for each in (self.rate.long, self.rate.short))
+    def _judge(self, rate: BurnRate, ring: _Ring) -> Verdict:
+        width = rate.long / _BUCKETS
+        long, short = (ring.ratio(each, width) for each in (rate.long, rate.short))
         # Until a short window has been seen, it can't be known that the burning has ended.
-        ended = False if ring.at - ring.began >= self.rate.short else None
+        ended = False if ring.at - ring.began >= rate.short else None
         if long is None or short is None:  # no traffic burns no budget
             return Verdict(ended, "there were no events", 0.0)
         budget = 1 - self.objective
         burn, burn_now = long / budget, short / budget
         enough = long > 0 and sum(ring.bad) >= self.least
         # Rounded: a share that is exactly the limit must not miss it by a bit of the last place.
-        active = enough and round(min(burn, burn_now) - self.rate.factor, 9) >= 0
+        active = enough and round(min(burn, burn_now) - rate.factor, 9) >= 0
         words = (
-            f"burning the error budget at {burn:.3g} times over {_words(self.rate.long)} and "
-            f"{burn_now:.3g} times over {_words(self.rate.short)}; alarming: {self.rate.factor:g}"
+            f"burning the error budget at {burn:.3g} times over {_words(rate.long)} and "
+            f"{burn_now:.3g} times over {_words(rate.short)} (alarming: {rate.factor:g})"
         )
         return Verdict(active or ended, words, round(burn, 6))
+
+
+def _require_rows(rates: object) -> None:
+    fit = isinstance(rates, tuple) and bool(rates) and all(isinstance(r, BurnRate) for r in rates)
+    require(fit, "rates", rates, "a tuple of at least one BurnRate")
+
+
+def _any(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return what holds if any of them is enough, with the figures of those that decided."""
+    said = [each.active for each in verdicts]
+    active = True if True in said else None if None in said else False
+    decided = [each for each in verdicts if each.active is active]
+    reason = "; ".join(dict.fromkeys(each.reason for each in decided))
+    return Verdict(active, reason, decided[0].value)
 
 
 def _words(seconds: float) -> str:

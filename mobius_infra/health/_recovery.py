@@ -179,6 +179,8 @@ class Recovery:
                 lease = await Lease.acquire(action.backend, key, ttl=ttl)
                 if lease is None:
                     verdict = False, "another process is at it"
+                elif reason := await self._overtaken(lease):
+                    verdict = False, reason
                 else:
                     spent = f"{key}:{action.name}"
                     verdict = await _spend(action.backend, spent, action.budget.restarts), ""
@@ -191,6 +193,15 @@ class Recovery:
             if lease is not None and not action.probe.stuck:
                 with suppress(BackendError):
                     await lease.release()
+
+    async def _overtaken(self, lease: Lease) -> str:
+        """Look once more under the lease: who had it before may just have mended it."""
+        report = await self._look()
+        if report.said is not Health.DOWN:
+            return "it is no longer down"
+        # The whole of its time is the action's, however long the look took.
+        held = await Lease.acquire(lease.backend, lease.key, ttl=lease.ttl, owner=lease.owner)
+        return "" if held else "another process is at it"
 
     def _escalate(self, action: Action, rung: int) -> None:
         to = self._actions[rung].name if rung < len(self._actions) else None

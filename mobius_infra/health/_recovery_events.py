@@ -55,7 +55,7 @@ class RecoveryFailed(RecoveryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryHeld(RecoveryEvent):
-    """The action is not run now: another process is at it, or it can't be known whether one is.
+    """The action is not run now: another process is at it or has mended it, or nobody can say.
 
     Told once, until the reason is another.
 

@@ -152,26 +152,30 @@ def burn_rate_rules(
     labels: Mapping[str, str] | None = None,
     summary: str = "",
 ) -> list[Rule]:
-    """Make a rule for each row of a table of burn rates: the Site Reliability Workbook's.
+    """Make a rule for each severity in a table of burn rates: the Site Reliability Workbook's.
 
-    While one fires, those after it are listed with it and not told.
+    It fires while any row of its severity does. While one fires, those after it are listed with it
+    and not told.
 
     Args:
-        name: the rules are called after it and their factor.
+        name: the rules are called after it and their severity.
         source: gives totals of good and bad events; see `totals_of` and `Totals`.
         objective: the share that must be good, such as 0.999.
-        rates: the rows, the fastest first.
+        rates: the rows, the most severe first.
         least: bad events in a long window below which nothing is alarming.
         labels: of all of them.
         summary: of all of them.
     """
-    rules: list[Rule] = []
+    rows: dict[Severity, list[BurnRate]] = {}
     for rate in rates:
+        rows.setdefault(rate.severity, []).append(rate)
+    rules: list[Rule] = []
+    for severity, alike in rows.items():
         rule = Rule(
-            name=f"{name} burns {rate.factor:g} times",
+            name=f"{name} burns its error budget ({severity})",
             source=source,
-            condition=Burning(objective, rate, least),
-            severity=rate.severity,
+            condition=Burning(objective, tuple(alike), least),
+            severity=severity,
             labels=labels or {},
             summary=summary,
             parents=tuple(each.name for each in rules),

@@ -1,5 +1,6 @@
 """What survives: restarts, a lost backend, a fleet in which one notifies, foreign documents."""
 
+import asyncio
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from mobius_infra.health import (
     Above,
     AlertManager,
     AlertStoreFailed,
+    NotificationSent,
     NotifierChanged,
     Postponed,
     Route,
@@ -348,6 +350,32 @@ async def test_who_was_cut_off_and_comes_back_does_not_overwrite_its_successors_
             assert [each.stats().state for each in (one, two)] == ["standing by", "notifying"]
             assert any(isinstance(each, NotifierChanged) and not each.notifies for each in heard)
             assert [each.by for each in one.snapshot().silences] == ["ann"]
+
+
+async def test_what_arrives_after_another_took_over_is_not_told_as_sent_by_both(
+    manual_clock: ManualClock,
+) -> None:
+    backend, world = memory(manual_clock), World()
+    phones = [Recorder("phone"), Recorder("phone")]
+    gate = phones[0].gate = asyncio.Event()
+    world.bad = {"a"}
+    one, two = (
+        manager(manual_clock, backend, [world.rule("a")], phone, timeout=20) for phone in phones
+    )
+    async with one:
+        heard = events_of(one)
+        await manual_clock.advance(5)
+        assert phones[0].tried  # and still on its way
+        await backend.delete("alerts:m:lease")  # evicted
+        async with two:
+            await manual_clock.advance(10)
+            assert [each.stats().state for each in (one, two)] == ["standing by", "notifying"]
+            gate.set()
+            await manual_clock.advance(5)
+            assert [each.stats().sent for each in (one, two)] == [{"phone": 0}, {"phone": 1}]
+    assert not any(isinstance(each, NotificationSent) for each in heard)
+    # The receiver was asked twice, with one id.
+    assert phones[0].sent == phones[1].sent
 
 
 async def test_what_somebody_does_where_the_lead_was_lost_unnoticed_reaches_who_has_it(

@@ -20,11 +20,13 @@ from mobius_infra.health import (
     serve,
     status_app,
 )
-from mobius_infra.health._app import StatusApp
+from mobius_infra.health._app import _NOT_PASSED_ON, StatusApp
 from mobius_infra.health._reports import CheckReport, Report
 from mobius_infra.health._states import Health, Kind
 from mobius_infra.metrics import MetricsCollector
 from mobius_infra.testing import ManualClock
+from tests.cache.support import Flaky
+from tests.health.alerting import T0, Recorder, World, manager
 from tests.health.page.scene import Alerts, Monitor, Part, alerts_of, check
 
 TOKEN = "a token of sufficient length"
@@ -112,15 +114,26 @@ async def test_it_is_not_ready_from_the_start_of_a_drain() -> None:
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_connections_are_open_while_it_drains() -> None:
+async def test_connections_are_open_while_it_drains(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, drained, sleep = asyncio.Event(), asyncio.Event(), asyncio.sleep
+
+    async def wait(seconds: float) -> None:
+        if seconds == 3600:
+            begun.set()
+            await drained.wait()
+        else:
+            await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", wait)
     app = status_app(Monitor([check("database")]))
-    server = serve(app, port=0, drain=0.5)
+    server = serve(app, port=0, drain=3600)
     port = await server.__aenter__()
     leaving = asyncio.create_task(server.__aexit__(None, None, None))
-    async with httpx.AsyncClient() as client:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(30), httpx.AsyncClient() as client:
+        await begun.wait()
         answer = await client.get(f"http://127.0.0.1:{port}/health/ready")
     assert answer.status_code == 503
+    drained.set()
     await leaving
 
 
@@ -263,6 +276,44 @@ async def test_without_alerts_or_a_token_nothing_can_be_done() -> None:
         assert (await client.post("/status/silence", headers=BEARER)).status_code == 404
     async with client_of(status_app(Monitor([]), alerts=Alerts([]))) as client:
         assert (await client.post("/status/silence", json={})).status_code == 403
+
+
+async def test_what_can_not_be_passed_on_to_who_notifies_is_said_and_may_be_tried_again(
+    manual_clock: ManualClock,
+) -> None:
+    backend, world = Flaky(manual_clock), World()
+    world.bad = {"a"}
+    first, second = (
+        manager(manual_clock, backend, [world.rule("a")], Recorder(), member=member)
+        for member in ("first", "second")
+    )
+    app = status_app(Monitor([]), alerts=second, token=TOKEN)
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("/status/acknowledge", {"alert": "a", "by": "Ada"}),
+        ("/status/silence", {"matchers": {"alert": "b"}, "until": T0 + 600, "by": "Ada"}),
+    ]
+    async with first, second, client_of(app) as client:
+        await manual_clock.advance(10)
+        assert (first.stats().state, second.stats().state) == ("notifying", "standing by")
+
+        async def refused() -> None:
+            for path, said in asked:
+                answer = await client.post(path, json=said, headers=BEARER)
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+                assert answer.json() == {"error": _NOT_PASSED_ON}
+
+        backend.away = True
+        await refused()
+        backend.away = False
+        await backend.set("alerts:m:inbox", b'{"version": 99}')  # of a newer release
+        await refused()
+        await backend.delete("alerts:m:inbox")
+        for path, said in asked:
+            assert (await client.post(path, json=said, headers=BEARER)).status_code == 200
+        await manual_clock.advance(10)
+        (alert,), (silence,) = first.snapshot().alerts, first.snapshot().silences
+    assert alert.acknowledged is not None
+    assert silence.match == {"alert": "b"}
 
 
 class Reader:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,22 +14,24 @@ from mobius_infra.health import (
     BURN_RATES,
     Burning,
     BurnRate,
+    Route,
     Severity,
     Totals,
     burn_rate_rules,
     totals_of,
 )
-from tests.health.alerting import T0
+from tests.health.alerting import T0, Recorder, Timeline
 
 PAGE, SLOW_PAGE, TICKET, SLOW_TICKET = BURN_RATES
+PAGING, TICKETING = (f"api burns its error budget ({each})" for each in ("critical", "warning"))
 
 
 class Traffic:
     """Events at an even rate, read at intervals."""
 
-    def __init__(self, rate: BurnRate, objective: float = 0.999, least: float = 0.0) -> None:
-        self.condition = Burning(objective, rate, least)
-        self.memory: object = None
+    def __init__(self, *rates: BurnRate, objective: float = 0.999, least: float = 0.0) -> None:
+        self.condition = Burning(objective, rates, least)
+        self.memory: Any = None  # the condition's own affair
         self.now = T0
         self.good = self.bad = 0.0
         self.look()
@@ -118,9 +121,9 @@ def test_its_windows_are_those_of_a_model_that_keeps_everything(
         traffic.bad += bad
         traffic.look()
         spans.append((begin, traffic.now, good, bad))
-    ring, width = traffic.memory, PAGE.long / 360
+    (ring,), width = traffic.memory, PAGE.long / 360
     for window in (PAGE.long, PAGE.short):
-        got = ring.ratio(window, width)  # type: ignore[attr-defined]
+        got = ring.ratio(window, width)
         # Exact but for how events lie within one span of ten seconds, at the window's beginning.
         early = _share(spans, traffic.now - window - width)
         late = _share(spans, traffic.now - window + width)
@@ -148,8 +151,8 @@ def test_memory_is_fixed_and_a_long_pause_costs_no_more_than_a_short_one() -> No
     traffic.run(3600, errors=0.5)
     traffic.now += 1e9
     traffic.look()
-    ring = traffic.memory
-    assert len(ring.good) == len(ring.bad) == 361  # type: ignore[attr-defined]
+    (ring,) = traffic.memory
+    assert len(ring.good) == len(ring.bad) == 361
     assert traffic.look() is False
     assert traffic.reason == "there were no events"
 
@@ -160,14 +163,14 @@ def test_totals_that_begin_anew_count_from_zero_and_a_clock_that_goes_back_is_bo
     traffic.good, traffic.bad = 10.0, 0.0
     traffic.now -= 50
     assert traffic.look() is False
-    ring = traffic.memory
-    assert math.isclose(sum(ring.good), 6010)  # type: ignore[attr-defined]
+    (ring,) = traffic.memory
+    assert math.isclose(sum(ring.good), 6010)
 
 
 @pytest.mark.parametrize("reading", [None, 1.0, "x", (1.0, float("nan")), (-1.0, 0.0),
                                      (float("inf"), 0.0)])  # fmt: skip
 def test_what_are_no_totals_can_not_be_known(reading: object) -> None:
-    memory, verdict = Burning(0.999, PAGE).step(None, T0, reading)  # type: ignore[arg-type]
+    memory, verdict = Burning(0.999, (PAGE,)).step(None, T0, reading)  # type: ignore[arg-type]
     assert (memory, verdict.active) == (None, None)
 
 
@@ -183,14 +186,17 @@ def test_before_the_first_event_nothing_is_said_and_few_bad_ones_can_be_let_pass
 @pytest.mark.parametrize("objective", [0, 1, 1.5, -0.1, float("nan"), True])
 def test_an_objective_that_is_no_share_is_refused(objective: float) -> None:
     with pytest.raises(ConfigurationError, match="objective"):
-        Burning(objective, PAGE)
+        Burning(objective, (PAGE,))
 
 
 def test_a_factor_that_no_outage_could_reach_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="at most 10, a total outage"):
-        Burning(0.9, PAGE)
+        Burning(0.9, (PAGE,))
+    for rates in ((), PAGE, [PAGE], (PAGE, 6.0)):
+        with pytest.raises(ConfigurationError, match="a tuple of at least one BurnRate"):
+            Burning(0.99, rates)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="short"):
-        Burning(0.99, BurnRate(2, 60, 60, Severity.INFO))
+        Burning(0.99, (BurnRate(2, 60, 5, Severity.INFO), BurnRate(2, 60, 60, Severity.INFO)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +220,10 @@ def test_rules_are_made_from_totals_and_from_a_components_counters() -> None:
     assert (totals(), repr(totals)) == ((3, 1), "Totals(good=3, bad=1)")
     rules = burn_rate_rules("api", totals, objective=0.999, labels={"team": "x"})
     assert [(each.name, each.severity.value) for each in rules] == [
-        ("api burns 14.4 times", "critical"), ("api burns 6 times", "critical"),
-        ("api burns 3 times", "warning"), ("api burns 1 times", "warning"),
+        (PAGING, "critical"), (TICKETING, "warning"),
+    ]  # fmt: skip
+    assert [each.condition for each in rules] == [
+        Burning(0.999, (PAGE, SLOW_PAGE)), Burning(0.999, (TICKET, SLOW_TICKET)),
     ]  # fmt: skip
     component = Component()
     assert totals_of(component, good="good", bad="bad")() == (7, 3)
@@ -232,3 +240,64 @@ def test_exactly_the_factor_is_alarming() -> None:
     assert traffic.look() is None
     traffic.now, traffic.good, traffic.bad = traffic.now + 1, 9857.0, 143.0
     assert traffic.look() is None
+
+
+@pytest.mark.parametrize(("factor", "told"), [(5.9, False), (6.1, True), (14.3, True)])
+def test_rows_of_one_severity_are_one_alert_and_any_is_enough(factor: float, told: bool) -> None:
+    traffic = Traffic(PAGE, SLOW_PAGE)
+    traffic.run(SLOW_PAGE.long * 1.2, errors=factor * 0.001)
+    assert traffic.look() is told
+    # The figures of the row that decided; of all where none did.
+    assert "over 6 h" in traffic.reason
+    assert ("over 1 h" in traffic.reason) is not told
+    traffic.run(3600, errors=0.02)
+    assert traffic.look() is True
+    assert traffic.reason.count("alarming") == 2
+
+
+def test_until_the_longest_of_the_short_windows_was_seen_nothing_is_known_to_have_ended() -> None:
+    traffic = Traffic(PAGE, SLOW_PAGE)
+    traffic.run(SLOW_PAGE.short - 1, errors=0.0)
+    assert traffic.look() is None
+    traffic.run(1, errors=0.0)
+    assert traffic.look() is False
+
+
+class Service:
+    """Answers evenly for three days; then it is out for some time, and well for an hour after."""
+
+    def __init__(self, out: int) -> None:
+        self.totals = Totals()
+        rules = burn_rate_rules("api", self.totals, objective=0.999)
+        self.timeline = Timeline(rules, [Route(channels=(Recorder(),), wait=0)])
+        self.timeline.look()
+        self.began = SLOW_TICKET.long
+        self.totals.good = int(self.began)
+        self.look(0)
+        for second in (*range(1, 60), *range(60, out + 3600, 20)):
+            self.totals.bad = min(second, out)
+            self.totals.good = int(self.began) + second - self.totals.bad
+            self.look(second)
+
+    def look(self, second: float) -> None:
+        self.timeline.now = T0 + self.began + second
+        self.timeline.look()
+
+    @property
+    def told(self) -> list[tuple[float, list[str], list[str]]]:
+        return [(at - self.began, firing, ended) for at, _, _, firing, ended in self.timeline.told]
+
+
+def test_the_slower_row_does_not_page_a_second_time_when_the_faster_ends() -> None:
+    # Longer than 129.6 s: the row of 6 fires too, and goes on for 25 minutes when the other ends.
+    firing, ended = Service(out=200).told
+    assert firing == (52, [PAGING], [])
+    assert ended[1:] == ([], [PAGING])
+    # Until 0.6 % of half an hour, 10.8 s of the outage, are left in the window.
+    assert ended[0] == pytest.approx(200 + 1800 - 10.8, abs=60)
+
+
+def test_the_ticket_of_a_long_outage_is_told_when_its_page_ends() -> None:
+    told = Service(out=300).told
+    assert told[0] == (52, [PAGING], [])
+    assert sorted(firing + ended for _, firing, ended in told[1:]) == [[PAGING], [TICKETING]]

@@ -34,6 +34,7 @@ from mobius_infra.health._channel_telegram import as_html
 from mobius_infra.health._channel_webhook import retry_after
 from mobius_infra.testing import ManualClock
 from tests.health.alerting import T0, World, manager
+from tests.health.support import until
 
 # Apprise loads all its plug-ins, one of which uses what Python 3.13 has no more.
 quiet = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -175,31 +176,29 @@ async def test_a_webhook_that_hangs_or_is_not_there_may_be_tried_again(receiver:
 async def test_a_receiver_that_is_down_gets_all_in_order_and_each_once_by_its_id(
     receiver: Receiver, manual_clock: ManualClock
 ) -> None:
-    world, late = World(), asyncio.Event()
+    world, under_way = World(), 0
 
-    class Slow(WebhookChannel):
+    class Watched(WebhookChannel):
         """Lets the manager's clock go on only when the answer has come."""
 
         __slots__ = ()
 
         async def send(self, notification: Notification) -> None:
+            nonlocal under_way
+            under_way += 1
             try:
                 await super().send(notification)
             finally:
-                late.set()
+                under_way -= 1
 
-    channel = Slow(receiver.url, clock=manual_clock)
+    channel = Watched(receiver.url, clock=manual_clock, timeout=60)
     rules = [world.rule(each) for each in "abc"]
     receiver.answers = [(503, {}, "")] * 3 + [(429, {"Retry-After": "400"}, "")]
     async with manager(manual_clock, None, rules, channel) as alerts:  # type: ignore[arg-type]
         world.bad = set("abc")
-        for _ in range(400):
+        while [each.progress for each in alerts.snapshot().deliveries].count("sent") < 3:
             await manual_clock.advance(2)
-            late.clear()
-            with_progress = [each.progress for each in alerts.snapshot().deliveries]
-            if with_progress.count("sent") == 3:
-                break
-            await asyncio.sleep(0.001)
+            await until(lambda: under_way == 0)
     ids = [headers["webhook-id"] for _, headers, _ in receiver.got]
     titles = [json.loads(body)["title"] for _, _, body in receiver.got]
     assert list(dict.fromkeys(titles)) == [f"[WARNING] m: {each}" for each in "abc"]

@@ -25,7 +25,7 @@ from mobius_infra.health import (
 )
 from mobius_infra.health._recovery import _spend
 from mobius_infra.testing import ManualClock
-from tests.cache.support import Flaky
+from tests.cache.support import Flaky, Slow
 from tests.health.support import Dependency, listen, report_of, until
 from tests.servers.waiting import patient
 
@@ -382,13 +382,58 @@ async def test_a_lease_is_given_back_at_the_end_and_kept_while_the_action_hangs(
         await manual_clock.advance(0)
 
 
+async def test_who_gets_the_lease_when_another_has_mended_it_leaves_it_alone(
+    manual_clock: ManualClock,
+) -> None:
+    backend, pool = MemoryBackend(clock=manual_clock), Pool(manual_clock)
+    slow = Slow(manual_clock)
+    slow._entries, slow._due = backend._entries, backend._due
+    ((one,), (two,)) = (fleet(each, manual_clock, pool, 1) for each in (backend, slow))
+    heard, gate = listen(two), slow.hold("run")
+    async with two:
+        await manual_clock.advance(5)  # it has found it down, and asks for the lease
+        async with one:
+            await manual_clock.advance(5)
+            assert len(pool.mended) == 1
+            gate.set()
+            await manual_clock.advance(30)
+    assert len(pool.mended) == 1
+    assert steps(heard) == ["RecoveryHeld"]
+
+
+async def test_a_look_that_outlasts_the_lease_does_not_let_two_at_it_at_once(
+    manual_clock: ManualClock,
+) -> None:
+    backend, pool = MemoryBackend(clock=manual_clock), Pool(manual_clock, mended_by=math.inf)
+    pool.takes_to_mend = 4
+    monitors = []
+    for takes in (20, 0):  # one looks slowly, one quickly
+        looked_at = Dependency(manual_clock, takes)
+        looked_at.error = OSError()
+        monitor = HealthMonitor(clock=manual_clock, draw=lambda: 0.0)
+        monitor.check("pool", every=60, timeout=30, jitter=0, owned=True)(looked_at.check)
+        options: Any = {"restarts": Restarts(1000, 600), "pauses": Pauses(0.3, 0.3)}
+        monitor.recover("pool", timeout=5, backend=backend, **options)(pool.mend)
+        monitors.append(monitor)
+    async with monitors[0], monitors[1]:
+        await manual_clock.advance(600)
+    assert len(pool.mended) > 50
+    assert pool.most_at_once == 1
+
+
 async def test_two_processes_over_redis_mend_once(redis_url: str) -> None:
     """On a real server and a real clock: two that notice together, one that acts."""
-    pool_is_well, mended = False, list[int]()
+    pool_is_well, held, mended = False, asyncio.Event(), list[int]()
     monitors = []
     backends = [open_backend(patient(redis_url)) for _ in range(2)]
+
+    def hear(event: Event) -> None:
+        if isinstance(event, RecoveryHeld):
+            held.set()
+
     for number, backend in enumerate(backends):
         monitor = HealthMonitor()
+        monitor.events.subscribe(hear)
 
         @monitor.check("pool", every=0.05, owned=True)
         async def pool() -> bool:
@@ -398,16 +443,16 @@ async def test_two_processes_over_redis_mend_once(redis_url: str) -> None:
             async def mend() -> None:
                 nonlocal pool_is_well
                 mended.append(number)
-                await asyncio.sleep(0.1)
+                await held.wait()  # until the other has tried
                 pool_is_well = True
 
             return mend
 
-        monitor.recover("pool", backend=backend, pauses=Pauses(0.01, 0.05))(make(number))
+        action = monitor.recover("pool", backend=backend, pauses=Pauses(0.01, 0.05), timeout=60)
+        action(make(number))
         monitors.append(monitor)
-    async with monitors[0], monitors[1], asyncio.timeout(60):
-        while not all(each.report().state is Health.UP for each in monitors):
-            await asyncio.sleep(0.02)
+    async with monitors[0], monitors[1]:
+        await until(lambda: all(each.report().state is Health.UP for each in monitors))
     assert len(mended) == 1
     for backend in backends:
         await backend.close()
