@@ -349,7 +349,7 @@ def test_whatever_is_recorded_is_one_line_of_printable_ascii_and_comes_back(
     path = tmp_path_factory.mktemp("trail")
 
     async def run() -> None:
-        async with AuditLog(path, [KEY], hidden=()) as audit:
+        async with AuditLog(path, [KEY], hidden=(), mode="buffered") as audit:
             await audit.record(action, details=details)
             [entry] = audit.read()
             assert (entry.action, entry.details) == (action, details)
