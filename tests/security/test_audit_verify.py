@@ -6,7 +6,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +19,11 @@ from mobius_infra.security import (
     Checkpoint,
     TrailError,
     TrailVersionError,
+    _audit_read,
+    _audit_verify,
     leaf_hash,
     load_tree,
+    read_trail,
     verify_consistency,
     verify_inclusion,
     verify_trail,
@@ -353,6 +356,67 @@ def test_what_was_dropped_leaves_its_root_and_what_was_taken_away_is_missed(tmp_
     report = verify_trail(tmp_path / "a", [KEY], head=head)
     assert [each.kind for each in report.problems] == ["missing"]
     assert "nobody dropped" in report.problems[0].reason
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Give a function that says what happens once, after the files were listed by a reader."""
+
+    def setup(happens: Callable[[], object]) -> None:
+        def listed(directory: Path) -> list[Segment]:
+            files = settled(directory)
+            monkeypatch.undo()
+            happens()
+            return files
+
+        for reader in (_audit_verify, _audit_read):
+            monkeypatch.setattr(reader, "settled", listed)
+
+    return setup
+
+
+def test_what_retention_drops_while_a_trail_is_read_is_no_problem(
+    tmp_path: Path, meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    with opened(tmp_path, rules=replace(RULES, max_bytes=100, keep=10.0)) as store:
+
+        def drop(now: float) -> None:
+            before = segments(tmp_path)
+            store.append([body(at=now)], now)
+            assert segments(tmp_path)[0].first > before[0].first
+
+        for at in range(4):
+            store.append([body(at=float(at))], float(at))
+        meanwhile(lambda: drop(12.5))  # those of 0 and 1, so that a part is left
+        head = store.append([], 4.0, checkpoint=True).checkpoint
+        report = verify_trail(tmp_path, [KEY], head=head)
+        assert (report.problems, report.size) == ((), store.size)
+        assert report.first == segments(tmp_path)[0].first > 0
+        assert report.attested == (head.size if head is not None else None)
+        meanwhile(lambda: drop(30.0))
+        assert [each.at for each in read_trail(tmp_path)] == [12.5]
+        meanwhile(lambda: drop(50.0))
+        tree = load_tree(tmp_path)
+        assert (tree.size, tree.root()) == (store.size, store._chain.tree.root())
+
+
+@pytest.mark.parametrize(("gone", "kind"), [(0, "missing"), (1, "unreadable"), (-1, "unreadable")])
+def test_what_is_taken_away_while_a_trail_is_read_is_a_problem(
+    tmp_path: Path, gone: int, kind: str, meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    head = many(tmp_path)
+    meanwhile(segments(tmp_path)[gone].path.unlink)
+    assert kind in {each.kind for each in verify_trail(tmp_path, [KEY], head=head).problems}
+
+
+def test_a_file_that_is_listed_and_leads_nowhere_is_a_problem(tmp_path: Path) -> None:
+    many(tmp_path)
+    first = segments(tmp_path)[0].path
+    first.unlink()
+    first.symlink_to(tmp_path / "none")
+    with pytest.raises(TrailError, match="can't be read"):
+        list(read_trail(tmp_path))
+    assert "unreadable" in {each.kind for each in verify_trail(tmp_path, [KEY]).problems}
 
 
 def load_tree_after(path: Path) -> int:
