@@ -408,6 +408,88 @@ async def test_a_failing_witness_is_told_and_stops_no_record(tmp_path: Path) -> 
     assert "no witness" in events[0].reason
 
 
+class Silent:
+    """A witness that does not answer until it may, and perhaps does not even let itself end."""
+
+    def __init__(self, stubborn: bool) -> None:
+        self.stubborn = stubborn
+        self.asked, self.free = asyncio.Queue[int](), asyncio.Event()
+
+    async def keep(self, checkpoint: Checkpoint) -> None:
+        self.asked.put_nowait(checkpoint.size)
+        try:
+            await self.free.wait()
+        except asyncio.CancelledError:
+            if not self.stubborn:
+                raise
+            await self.free.wait()
+            raise OSError("far too late") from None
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_witness_that_does_not_answer_has_its_time_and_no_more(
+    tmp_path: Path, stubborn: bool
+) -> None:
+    clock, witness = ManualClock(), Silent(stubborn)
+    audit = AuditLog(
+        tmp_path, [KEY], witness=witness, witness_timeout=5.0, checkpoint_every=1, clock=clock
+    )
+    events = heard(audit)
+    async with asyncio.timeout(30):  # a guard: it would wait for ever
+        await audit.__aenter__()
+        await audit.record("a")
+        assert await witness.asked.get() == 2
+        asking = asyncio.ensure_future(audit.checkpoint())
+        assert await witness.asked.get() == 3
+        await clock.advance(4.0)
+        assert audit.stats().witness_failures == 0
+        await clock.advance(1.0)
+        with pytest.raises(TimeoutError, match="no answer in 5 seconds"):
+            await asking
+        await audit.record("b")
+        assert await witness.asked.get() == 5
+        leaving = asyncio.ensure_future(audit.__aexit__(None, None, None))
+        # It is given one more, since it did not keep the last, and has its time for either.
+        await clock.advance(5.0)
+        assert await witness.asked.get() == 6
+        assert not leaving.done()
+        await clock.advance(5.0)
+        await leaving
+    assert audit.stats().witness_failures == 4
+    assert [(type(each), each.reason) for each in events if isinstance(each, WitnessFailed)] == [
+        (WitnessFailed, "TimeoutError: no answer in 5 seconds")
+    ] * 4
+    witness.free.set()
+    await asyncio.sleep(0)
+    # It is no worse for that.
+    async with audit:
+        await audit.record("c")
+    assert audit.stats().witness_failures == 4
+    assert verify_trail(tmp_path, [KEY]).ok
+
+
+async def test_a_witness_that_gives_up_has_failed(tmp_path: Path) -> None:
+    class Cancelled:
+        async def keep(self, _checkpoint: Checkpoint) -> None:
+            raise asyncio.CancelledError
+
+    async with AuditLog(tmp_path, [KEY], witness=Cancelled(), checkpoint_every=1) as audit:
+        await audit.record("a")
+    assert audit.stats().witness_failures >= 1
+
+
+async def test_who_is_cancelled_waits_for_no_witness(tmp_path: Path) -> None:
+    witness = Silent(stubborn=False)
+    async with AuditLog(tmp_path, [KEY], witness=witness) as audit:
+        asking = asyncio.ensure_future(audit.checkpoint())
+        await witness.asked.get()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert audit.stats().witness_failures == 0
+        assert len(asyncio.all_tasks()) == 1  # nothing of it is left
+
+
 async def test_what_the_witness_missed_it_is_given_at_the_end(tmp_path: Path) -> None:
     witness = Kept()
     witness.failing = True
@@ -639,7 +721,7 @@ async def test_it_must_be_entered_and_only_once(tmp_path: Path) -> None:
         ("mode", "fast"), ("checkpoint_every", 0), ("checkpoint_every", True),
         ("checkpoint_interval", 0), ("checkpoint_interval", float("nan")), ("max_bytes", 10),
         ("max_age", float("inf")), ("max_age", -1), ("keep", 0), ("keep", False),
-        ("max_record", 1 << 20), ("max_record", 1.5), ("max_waiting", 0),
+        ("max_record", 1 << 20), ("max_record", 1.5), ("max_waiting", 0), ("witness_timeout", 0),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(tmp_path: Path, field: str, value: Any) -> None:
