@@ -294,9 +294,10 @@ class AuditLog:
         commits = self._running()
         try:
             await commits.flush()
+            await self._told.settled()  # so that it is known whether the last was kept
             if self._since or self._told.behind:
                 await self._last_checkpoint(commits)
-            await self._told.settled()
+                await self._told.settled()
             if self._upkeep is not None:
                 await self._upkeep
         finally:

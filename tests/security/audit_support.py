@@ -1,6 +1,7 @@
 """Trails for the tests: small ones, made without an event loop."""
 
 import contextlib
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,22 @@ def opened(
         yield store
     finally:
         store.close()
+
+
+@contextlib.contextmanager
+def guarded(seconds: int = 30) -> Iterator[None]:
+    """Fail what would spin or block for ever. Not a bound on how long it takes."""
+
+    def over(*_args: object) -> None:
+        raise AssertionError(f"it has not ended after {seconds} seconds")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def body(action: str = "a", at: float = 1.0, **fields: Any) -> bytes:

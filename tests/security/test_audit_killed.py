@@ -22,7 +22,7 @@ from mobius_infra.security._audit_lock import alone
 from mobius_infra.security._audit_segment import name_of, pack, segments
 from mobius_infra.security._audit_store import Store
 
-from .audit_support import KEY, RULES, body, entries, lines, opened, small_trail
+from .audit_support import KEY, RULES, body, entries, guarded, lines, opened, small_trail
 
 SMALL = replace(RULES, max_bytes=1_500)
 
@@ -252,7 +252,7 @@ def test_two_that_write_take_turns_over_files_that_either_begins(tmp_path: Path)
 
 
 def test_who_locks_a_file_that_was_removed_locks_the_new_one(tmp_path: Path) -> None:
-    with opened(tmp_path) as one:
+    with guarded(), opened(tmp_path) as one:
         (tmp_path / "current").unlink()
         with opened(tmp_path) as other:
             for number in range(6):
