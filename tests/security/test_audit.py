@@ -44,6 +44,7 @@ from mobius_infra.security import (
     WitnessFailed,
     verify_trail,
 )
+from mobius_infra.security._audit_entry import Preparer
 from mobius_infra.security._audit_segment import name_of, segments
 from mobius_infra.testing import ManualClock
 
@@ -297,12 +298,14 @@ async def test_ordinary_values_are_recorded_and_odd_ones_refused_by_place(tmp_pa
             details={
                 "decimal": Decimal("1.50"), "date": date(2026, 1, 2), "enum": Colour.RED,
                 "at": datetime(2026, 1, 2, tzinfo=UTC), "id": UUID(int=7), "text": Text("x"),
-                "set": {3}, "none": None, "float": 1.5, "bool": True, "nested": {"a": (1, [2])},
+                "set": {"c", "a", "d", "b"},
+                "none": None, "float": 1.5, "bool": True, "nested": {"a": (1, [2])},
             },
         )  # fmt: skip
         [entry] = audit.read()
         assert entry.details == {
-            "decimal": "1.50", "date": "2026-01-02", "enum": "red", "text": "x", "set": [3],
+            "decimal": "1.50", "date": "2026-01-02", "enum": "red", "text": "x",
+            "set": ["a", "b", "c", "d"],
             "at": "2026-01-02T00:00:00+00:00", "id": "00000000-0000-0000-0000-000000000007",
             "none": None, "float": 1.5, "bool": True, "nested": {"a": [1, [2]]},
         }  # fmt: skip
@@ -328,6 +331,13 @@ async def test_ordinary_values_are_recorded_and_odd_ones_refused_by_place(tmp_pa
             await audit.record("a", actor=True)
         assert await audit.record("after") == 2
     assert verify_trail(tmp_path, [KEY]).ok
+
+
+def test_names_that_never_end_do_not_fill_the_memory() -> None:
+    prepare = Preparer(["secret"], None)
+    for number in range(5_000):
+        assert prepare.fields({f"secret{number}": 1}, "details") == {f"secret{number}": "[hidden]"}
+    assert len(prepare._known) == 4_096
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)

@@ -95,6 +95,17 @@ def test_cef_is_escaped_so_that_nobody_adds_a_field_or_a_line() -> None:
     )
 
 
+def test_cef_says_who_what_and_how_grave_and_ends_no_line_within() -> None:
+    for outcome, severity in [("failed", 6), ("denied", 6), ("ok", 3)]:
+        [line] = export_entries(
+            [entry(outcome=outcome, object="wallet:9", subject="user:7", actor="a\rb")], "cef"
+        )
+        assert line == (
+            f"CEF:0|mobius_infra|audit|1|a|a|{severity}|rt=1500 externalId=3 suser=a\\rb "
+            f"outcome={outcome} cs1Label=object cs1=wallet:9 cs2Label=subject cs2=user:7\n"
+        )
+
+
 @pytest.mark.parametrize(
     "unseen",
     ["\x00", "\x1b", "\x7f", "\x85", "\x9b", "\u2028", "\u2029", "\u202e", "\u2066", "\u200f"],
