@@ -743,3 +743,15 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, field: str, value: Any) 
         make(tmp_path / "none", [KEY], **{field: value})
     assert caught.value.field == field
     assert not (tmp_path / "none").exists()
+
+
+async def test_who_is_not_known_is_left_empty(tmp_path: Path) -> None:
+    async with AuditLog(tmp_path, [KEY]) as audit:
+
+        @audit.recorded("see", actor="user")
+        async def see(user: int | None) -> None:
+            """Nothing."""
+
+        await see(None)
+        [entry] = audit.read()
+        assert (entry.actor, entry.outcome) == ("", "ok")
