@@ -53,6 +53,7 @@ class AuditLog:
         sign_with: signs checkpoints; the first of `keys` if it is not given. With another, those
             who verify by `public_key` can't write.
         witness: keeps checkpoints where whoever can write the trail can't change them.
+        witness_timeout: seconds that it has for one; then that counts as failed.
         checkpoint_every: records after which one is made.
         checkpoint_interval: seconds after which one is made if there is anything new.
         max_bytes: of a file; then the next is begun. A group may take it past that.
@@ -80,6 +81,7 @@ class AuditLog:
         cipher: Cipher | None = None,
         sign_with: Key | None = None,
         witness: Witness | None = None,
+        witness_timeout: float = 10.0,
         checkpoint_every: int = 1_000,
         checkpoint_interval: float = 60.0,
         max_bytes: int = 64 << 20,
@@ -95,6 +97,7 @@ class AuditLog:
         _require_count("max_bytes", max_bytes, _LEAST_BYTES)
         _require_count("max_record", max_record, 256, 1 << 19)
         _require_count("max_waiting", max_waiting, 1)
+        _require_seconds("witness_timeout", witness_timeout)
         _require_seconds("checkpoint_interval", checkpoint_interval)
         _require_seconds("max_age", max_age)
         if keep is not None:
@@ -111,7 +114,7 @@ class AuditLog:
         self._make = Maker(hidden, redactor, subjects, cipher, max_record, self._clock)
         self._every, self._interval = checkpoint_every, checkpoint_interval
         self._commits: Commits | None = None
-        self._told = Told(name, self._clock, self.events, witness)
+        self._told = Told(name, self._clock, self.events, witness, witness_timeout)
         self._since = 0  # records since the last checkpoint
         self._timer: Callable[[], object] | None = None
         self._upkeep: asyncio.Task[None] | None = None
@@ -206,6 +209,7 @@ class AuditLog:
 
         Raises:
             AuditWriteError: if it could not be written.
+            TimeoutError: if the witness did not answer in time.
             Exception: what the witness raised.
         """
         written = await self._running().checkpoint()
@@ -290,9 +294,10 @@ class AuditLog:
         commits = self._running()
         try:
             await commits.flush()
+            await self._told.settled()  # so that it is known whether the last was kept
             if self._since or self._told.behind:
                 await self._last_checkpoint(commits)
-            await self._told.settled()
+                await self._told.settled()
             if self._upkeep is not None:
                 await self._upkeep
         finally:

@@ -49,6 +49,13 @@ class TrailError(AuditError):
         self.reason = reason
 
 
+class FileDroppedError(TrailError):
+    """A file was dropped by retention since the files were listed. Readers list them anew."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "was dropped meanwhile")
+
+
 class TrailVersionError(TrailError):
     """A trail was written by a newer release.
 

@@ -1,14 +1,15 @@
 """Reads entries of a trail, by time, actor and action. What it reads is not verified."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mobius_infra.security._audit_chain import VERSION, head_of
 from mobius_infra.security._audit_entry import Entry, entry_of
-from mobius_infra.security._audit_errors import TrailVersionError
-from mobius_infra.security._audit_segment import lines_of, settled
+from mobius_infra.security._audit_errors import FileDroppedError, TrailVersionError
+from mobius_infra.security._audit_segment import Segment, lines_of, settled
 from mobius_infra.security._merkle import Frontier, Tree, leaf_hash
 
 Moment = float | datetime
@@ -43,7 +44,7 @@ def read_trail(
     there = settled(Path(path))
     passed = sum(each.first <= after + 1 for each in there[1:])
     for segment in there[passed:]:
-        for number, line in enumerate(lines_of(segment)):
+        for number, line in enumerate(_left_of(segment)):
             if not number and (head := head_of(line)) is not None and head.version > VERSION:
                 raise TrailVersionError(str(segment.path), head.version, VERSION)
             try:
@@ -67,13 +68,25 @@ def load_tree(path: str | Path) -> Tree:
     Raises:
         TrailError: if there is no trail, or a file can't be read.
     """
+    while True:
+        with suppress(FileDroppedError):  # then those that are left
+            return _tree_of(settled(Path(path)))
+
+
+def _tree_of(files: Sequence[Segment]) -> Tree:
     before, leaves = Frontier(), list[bytes]()
-    for number, segment in enumerate(settled(Path(path))):
+    for number, segment in enumerate(files):
         for line in lines_of(segment):
             if not number and not leaves and (head := head_of(line)) is not None:
                 before = head.chain.tree
             leaves.append(leaf_hash(line.removesuffix(b"\n")))
     return Tree(leaves, before)
+
+
+def _left_of(segment: Segment) -> Iterator[bytes]:
+    """Read the lines of a file, unless it was dropped since the files were listed."""
+    with suppress(FileDroppedError):
+        yield from lines_of(segment)
 
 
 def _seconds(moment: Moment | None) -> float | None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from mobius_infra.security._audit_errors import TrailError
+from mobius_infra.security._audit_errors import FileDroppedError, TrailError
 from mobius_infra.security._audit_lock import alone, locked, undisturbed
 
 CURRENT: Final = "current"
@@ -98,6 +98,7 @@ def lines_of(segment: Segment) -> Iterator[bytes]:
     """Read its lines, each with its end; the last may have none.
 
     Raises:
+        FileDroppedError: if it is gone, and so are all before it, as retention does that.
         TrailError: if it can't be read, such as a damaged compressed one.
     """
     try:
@@ -107,7 +108,15 @@ def lines_of(segment: Segment) -> Iterator[bytes]:
                 yield line
                 left -= len(line) if segment.size is not None else 0
     except (OSError, EOFError, zlib.error) as error:
+        if isinstance(error, FileNotFoundError) and _is_dropped(segment):
+            raise FileDroppedError(str(segment.path)) from error
         raise TrailError(str(segment.path), f"can't be read: {error}") from error
+
+
+def _is_dropped(segment: Segment) -> bool:
+    # Without the lock: who writes reads too, and has it.
+    there = segments(segment.path.parent)
+    return bool(there) and there[0].first > segment.first
 
 
 def pack_closed(directory: Path) -> None:

@@ -1,6 +1,9 @@
 """What an audit log counts, tells by events, and gives its witness."""
 
 import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
 
 from mobius_infra.core import Clock, Events, MobiusError
 from mobius_infra.security._audit_checkpoint import Checkpoint, Witness
@@ -29,12 +32,15 @@ class Told:
 
     __slots__ = (
         "_checkpoints", "_clock", "_damaged", "_dropped", "_events", "_failed", "_failing", "_full",
-        "_groups", "_name", "_next", "_recorded", "_repaired", "_running", "_witness",
+        "_groups", "_name", "_next", "_recorded", "_repaired", "_running", "_timeout", "_witness",
         "_witness_failures", "behind",
     )  # fmt: skip
 
-    def __init__(self, name: str, clock: Clock, events: Events, witness: Witness | None) -> None:
-        self._name, self._clock, self._events, self._witness = name, clock, events, witness
+    def __init__(
+        self, name: str, clock: Clock, events: Events, witness: Witness | None, timeout: float
+    ) -> None:
+        self._name, self._clock, self._events = name, clock, events
+        self._witness, self._timeout = witness, timeout
         self._recorded = self._failed = self._dropped = self._groups = 0
         self._repaired = self._damaged = self._checkpoints = self._witness_failures = 0
         self._failing = self._full = self.behind = False
@@ -105,29 +111,28 @@ class Told:
             self._running = asyncio.ensure_future(self._keep_all())
 
     async def settled(self) -> None:
-        """Return when the witness has what there is."""
+        """Return when the witness has what there is, or had its time."""
         if self._running is not None:
             await asyncio.shield(self._running)
 
     async def witnessed(self, checkpoint: Checkpoint) -> None:
         """Have a checkpoint kept, and raise what the witness raises."""
-        if self._witness is None:
-            return
-        try:
-            await self._witness.keep(checkpoint)
-            self.behind = False
-        except Exception as error:
-            self._no_witness(checkpoint, error)
-            raise
+        if self._witness is not None:
+            await self._keep(self._witness, checkpoint)
 
     async def _keep_all(self) -> None:
         while (checkpoint := self._next) is not None and self._witness is not None:
             self._next = None
-            try:
-                await self._witness.keep(checkpoint)
-                self.behind = False
-            except Exception as error:  # noqa: BLE001 - whatever the user's witness raises is told
-                self._no_witness(checkpoint, error)
+            with suppress(Exception):  # it was told
+                await self._keep(self._witness, checkpoint)
+
+    async def _keep(self, witness: Witness, checkpoint: Checkpoint) -> None:
+        try:
+            await _answered(witness.keep(checkpoint), self._timeout, self._clock)
+            self.behind = False
+        except Exception as error:
+            self._no_witness(checkpoint, error)
+            raise
 
     def _no_witness(self, checkpoint: Checkpoint, error: Exception) -> None:
         self.behind = True
@@ -153,3 +158,29 @@ class Told:
             entries=entries,
             waiting=waiting,
         )
+
+
+async def _answered(asked: Coroutine[Any, Any, None], timeout: float, clock: Clock) -> None:
+    """Wait for an answer so long; it is cancelled then, and not waited for if that does not help.
+
+    Raises:
+        TimeoutError: if none came, or it was given up by the other side.
+        Exception: what the other side raised.
+    """
+    late = asyncio.ensure_future(clock.sleep(timeout))
+    asking = asyncio.ensure_future(asked)
+    try:
+        await asyncio.wait({asking, late}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        late.cancel()
+        in_time = not asking.cancel() and not asking.cancelled()
+        asking.add_done_callback(_seen)
+    if not in_time:
+        raise TimeoutError(f"no answer in {timeout:g} seconds")
+    asking.result()
+
+
+def _seen(ended: "asyncio.Future[None]") -> None:
+    """Take an error that nobody waits for any more, which asyncio would complain of."""
+    if not ended.cancelled():
+        ended.exception()

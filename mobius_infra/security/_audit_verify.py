@@ -19,7 +19,7 @@ from mobius_infra.security._audit_chain import (
 )
 from mobius_infra.security._audit_checkpoint import Checkpoint, Signer
 from mobius_infra.security._audit_entry import parse
-from mobius_infra.security._audit_errors import TrailError, TrailVersionError
+from mobius_infra.security._audit_errors import FileDroppedError, TrailError, TrailVersionError
 from mobius_infra.security._audit_segment import Segment, lines_of, settled
 from mobius_infra.security._keys import Key
 from mobius_infra.security._merkle import EMPTY, Frontier
@@ -98,7 +98,7 @@ def verify_trail(
     head: Checkpoint | None = None,
     public_keys: Iterable[str] = (),
 ) -> Report:
-    """Verify a trail, also while it is written.
+    """Verify a trail, also while it is written. What retention drops meanwhile is left out.
 
     Args:
         path: its directory.
@@ -113,7 +113,13 @@ def verify_trail(
     """
     codes = Codes(keys)
     trusted = {Signer(key).public_key for key in keys} | set(public_keys)
-    return check_files(settled(Path(path)), codes, trusted, head)
+    while True:
+        try:
+            return check_files(settled(Path(path)), codes, trusted, head)
+        except FileDroppedError:
+            # Since the files were listed. Whether it was by right, those that are left tell: who
+            # drops files says so in the newest first.
+            continue
 
 
 def check_files(
@@ -124,7 +130,7 @@ def check_files(
     for each in files:
         try:
             check.segment(each)
-        except TrailVersionError:
+        except (FileDroppedError, TrailVersionError):
             raise
         except TrailError as error:
             check.problem("unreadable", error.reason)

@@ -1,7 +1,8 @@
 """Trails for the tests: small ones, made without an event loop."""
 
 import contextlib
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from mobius_infra.security import Checkpoint, Entry, Key, Report, TrailError, ve
 from mobius_infra.security._audit_chain import Codes
 from mobius_infra.security._audit_checkpoint import Signer
 from mobius_infra.security._audit_entry import encode, entry_of
-from mobius_infra.security._audit_segment import lines_of, segments, settled
+from mobius_infra.security._audit_segment import Segment, lines_of, segments, settled
 from mobius_infra.security._audit_store import Rules, Store
 from mobius_infra.security._audit_verify import check_files
 
@@ -30,6 +31,22 @@ def opened(
         yield store
     finally:
         store.close()
+
+
+@contextlib.contextmanager
+def guarded(seconds: int = 30) -> Iterator[None]:
+    """Fail what would spin or block for ever. Not a bound on how long it takes."""
+
+    def over(*_args: object) -> None:
+        raise AssertionError(f"it has not ended after {seconds} seconds")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def body(action: str = "a", at: float = 1.0, **fields: Any) -> bytes:
@@ -60,7 +77,15 @@ CODES, TRUSTED = Codes([KEY]), {Signer(KEY).public_key}
 
 def detected(path: Path, head: Checkpoint | None = None) -> bool:
     try:
-        return not check_files(settled(path), CODES, TRUSTED, head).ok
+        return wrong(settled(path), head)
+    except TrailError:
+        return True
+
+
+def wrong(files: Sequence[Segment], head: Checkpoint | None = None) -> bool:
+    """Say whether something is, without listing the files anew."""
+    try:
+        return not check_files(files, CODES, TRUSTED, head).ok
     except TrailError:
         return True
 

@@ -44,6 +44,7 @@ from mobius_infra.security import (
     WitnessFailed,
     verify_trail,
 )
+from mobius_infra.security._audit_entry import Preparer
 from mobius_infra.security._audit_segment import name_of, segments
 from mobius_infra.testing import ManualClock
 
@@ -297,12 +298,14 @@ async def test_ordinary_values_are_recorded_and_odd_ones_refused_by_place(tmp_pa
             details={
                 "decimal": Decimal("1.50"), "date": date(2026, 1, 2), "enum": Colour.RED,
                 "at": datetime(2026, 1, 2, tzinfo=UTC), "id": UUID(int=7), "text": Text("x"),
-                "set": {3}, "none": None, "float": 1.5, "bool": True, "nested": {"a": (1, [2])},
+                "set": {"c", "a", "d", "b"},
+                "none": None, "float": 1.5, "bool": True, "nested": {"a": (1, [2])},
             },
         )  # fmt: skip
         [entry] = audit.read()
         assert entry.details == {
-            "decimal": "1.50", "date": "2026-01-02", "enum": "red", "text": "x", "set": [3],
+            "decimal": "1.50", "date": "2026-01-02", "enum": "red", "text": "x",
+            "set": ["a", "b", "c", "d"],
             "at": "2026-01-02T00:00:00+00:00", "id": "00000000-0000-0000-0000-000000000007",
             "none": None, "float": 1.5, "bool": True, "nested": {"a": [1, [2]]},
         }  # fmt: skip
@@ -330,6 +333,13 @@ async def test_ordinary_values_are_recorded_and_odd_ones_refused_by_place(tmp_pa
     assert verify_trail(tmp_path, [KEY]).ok
 
 
+def test_names_that_never_end_do_not_fill_the_memory() -> None:
+    prepare = Preparer(["secret"], None)
+    for number in range(5_000):
+        assert prepare.fields({f"secret{number}": 1}, "details") == {f"secret{number}": "[hidden]"}
+    assert len(prepare._known) == 4_096
+
+
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | ANY_TEXT
@@ -349,7 +359,7 @@ def test_whatever_is_recorded_is_one_line_of_printable_ascii_and_comes_back(
     path = tmp_path_factory.mktemp("trail")
 
     async def run() -> None:
-        async with AuditLog(path, [KEY], hidden=()) as audit:
+        async with AuditLog(path, [KEY], hidden=(), mode="buffered") as audit:
             await audit.record(action, details=details)
             [entry] = audit.read()
             assert (entry.action, entry.details) == (action, details)
@@ -406,6 +416,91 @@ async def test_a_failing_witness_is_told_and_stops_no_record(tmp_path: Path) -> 
     assert {type(each) for each in events} == {WitnessFailed}
     assert isinstance(events[0], WitnessFailed)
     assert "no witness" in events[0].reason
+
+
+class Silent:
+    """A witness that does not answer until it may, and perhaps does not even let itself end."""
+
+    def __init__(self, stubborn: bool) -> None:
+        self.stubborn = stubborn
+        self.asked, self.free = asyncio.Queue[int](), asyncio.Event()
+        self.ended = False
+
+    async def keep(self, checkpoint: Checkpoint) -> None:
+        self.asked.put_nowait(checkpoint.size)
+        try:
+            await self.free.wait()
+        except asyncio.CancelledError:
+            if not self.stubborn:
+                self.ended = True
+                raise
+            await self.free.wait()
+            raise OSError("far too late") from None
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_witness_that_does_not_answer_has_its_time_and_no_more(
+    tmp_path: Path, stubborn: bool
+) -> None:
+    clock, witness = ManualClock(), Silent(stubborn)
+    audit = AuditLog(
+        tmp_path, [KEY], witness=witness, witness_timeout=5.0, checkpoint_every=1, clock=clock
+    )
+    events = heard(audit)
+    async with asyncio.timeout(30):  # a guard: it would wait for ever
+        await audit.__aenter__()
+        await audit.record("a")
+        assert await witness.asked.get() == 2
+        asking = asyncio.ensure_future(audit.checkpoint())
+        assert await witness.asked.get() == 3
+        await clock.advance(4.0)
+        assert audit.stats().witness_failures == 0
+        await clock.advance(1.0)
+        with pytest.raises(TimeoutError, match="no answer in 5 seconds"):
+            await asking
+        await audit.record("b")
+        assert await witness.asked.get() == 5
+        leaving = asyncio.ensure_future(audit.__aexit__(None, None, None))
+        # It is given one more, since it did not keep the last, and has its time for either.
+        await clock.advance(5.0)
+        assert await witness.asked.get() == 6
+        assert not leaving.done()
+        await clock.advance(5.0)
+        await leaving
+    assert audit.stats().witness_failures == 4
+    assert [(type(each), each.reason) for each in events if isinstance(each, WitnessFailed)] == [
+        (WitnessFailed, "TimeoutError: no answer in 5 seconds")
+    ] * 4
+    witness.free.set()
+    await asyncio.sleep(0)
+    # It is no worse for that.
+    async with audit:
+        await audit.record("c")
+    assert audit.stats().witness_failures == 4
+    assert verify_trail(tmp_path, [KEY]).ok
+
+
+async def test_a_witness_that_gives_up_has_failed(tmp_path: Path) -> None:
+    class Cancelled:
+        async def keep(self, _checkpoint: Checkpoint) -> None:
+            raise asyncio.CancelledError
+
+    async with AuditLog(tmp_path, [KEY], witness=Cancelled(), checkpoint_every=1) as audit:
+        await audit.record("a")
+    assert audit.stats().witness_failures == 2
+
+
+async def test_who_is_cancelled_waits_for_no_witness(tmp_path: Path) -> None:
+    clock, witness = ManualClock(), Silent(stubborn=False)
+    async with AuditLog(tmp_path, [KEY], witness=witness, clock=clock) as audit:
+        asking = asyncio.ensure_future(audit.checkpoint())
+        await witness.asked.get()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert audit.stats().witness_failures == 0
+        await asyncio.sleep(0)
+        assert (witness.ended, clock.sleepers) == (True, 0)  # nothing of it is left
 
 
 async def test_what_the_witness_missed_it_is_given_at_the_end(tmp_path: Path) -> None:
@@ -639,7 +734,7 @@ async def test_it_must_be_entered_and_only_once(tmp_path: Path) -> None:
         ("mode", "fast"), ("checkpoint_every", 0), ("checkpoint_every", True),
         ("checkpoint_interval", 0), ("checkpoint_interval", float("nan")), ("max_bytes", 10),
         ("max_age", float("inf")), ("max_age", -1), ("keep", 0), ("keep", False),
-        ("max_record", 1 << 20), ("max_record", 1.5), ("max_waiting", 0),
+        ("max_record", 1 << 20), ("max_record", 1.5), ("max_waiting", 0), ("witness_timeout", 0),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(tmp_path: Path, field: str, value: Any) -> None:
@@ -648,3 +743,15 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, field: str, value: Any) 
         make(tmp_path / "none", [KEY], **{field: value})
     assert caught.value.field == field
     assert not (tmp_path / "none").exists()
+
+
+async def test_who_is_not_known_is_left_empty(tmp_path: Path) -> None:
+    async with AuditLog(tmp_path, [KEY]) as audit:
+
+        @audit.recorded("see", actor="user")
+        async def see(user: int | None) -> None:
+            """Nothing."""
+
+        await see(None)
+        [entry] = audit.read()
+        assert (entry.actor, entry.outcome) == ("", "ok")

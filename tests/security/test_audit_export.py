@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import subprocess
 import sys
@@ -94,6 +95,17 @@ def test_cef_is_escaped_so_that_nobody_adds_a_field_or_a_line() -> None:
     )
 
 
+def test_cef_says_who_what_and_how_grave_and_ends_no_line_within() -> None:
+    for outcome, severity in [("failed", 6), ("denied", 6), ("ok", 3)]:
+        [line] = export_entries(
+            [entry(outcome=outcome, object="wallet:9", subject="user:7", actor="a\rb")], "cef"
+        )
+        assert line == (
+            f"CEF:0|mobius_infra|audit|1|a|a|{severity}|rt=1500 externalId=3 suser=a\\rb "
+            f"outcome={outcome} cs1Label=object cs1=wallet:9 cs2Label=subject cs2=user:7\n"
+        )
+
+
 @pytest.mark.parametrize(
     "unseen",
     ["\x00", "\x1b", "\x7f", "\x85", "\x9b", "\u2028", "\u2029", "\u202e", "\u2066", "\u200f"],
@@ -165,23 +177,26 @@ def test_export_and_tail_show_records(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["audit", "tail", str(tmp_path / "none")]) == 2
 
 
-def test_tail_follows_what_comes(tmp_path: Path) -> None:
+def test_tail_follows_what_comes_until_it_is_interrupted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     trail(tmp_path)
-    command = [sys.executable, "-m", "mobius_infra", "audit", "tail", str(tmp_path), "--follow"]
-    path = os.pathsep.join(sys.path)
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
-    ) as following:
-        assert following.stdout is not None
-        try:
-            seen = [following.stdout.readline() for _ in range(3)]
+    turns = iter(["new.one", "", "new.two"])
+
+    def meanwhile(_seconds: float) -> None:
+        action = next(turns, None)
+        if action is None:
+            raise KeyboardInterrupt
+        if action:
             with opened(tmp_path) as store:
-                store.append([body("new.one")], 40.0)
-            seen.append(following.stdout.readline())
-        finally:
-            following.kill()
-    assert b"wallet.paid" in seen[0]
-    assert b"new.one" in seen[3]
+                store.append([body(action)], 40.0)
+
+    monkeypatch.setattr("mobius_infra.security._audit_terminal.time.sleep", meanwhile)
+    assert main(["audit", "tail", str(tmp_path), "-n", "2", "--follow"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [json.loads(each)["action"] for each in shown] == [
+        "wallet.seen", "role.granted", "new.one", "new.two",
+    ]  # fmt: skip
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +19,11 @@ from mobius_infra.security import (
     Checkpoint,
     TrailError,
     TrailVersionError,
+    _audit_read,
+    _audit_verify,
     leaf_hash,
     load_tree,
+    read_trail,
     verify_consistency,
     verify_inclusion,
     verify_trail,
@@ -28,10 +31,21 @@ from mobius_infra.security import (
 from mobius_infra.security._audit_chain import START, Chain, ChainKey, Head, head_of
 from mobius_infra.security._audit_checkpoint import Signer
 from mobius_infra.security._audit_entry import encode
-from mobius_infra.security._audit_segment import name_of, pack, segments
+from mobius_infra.security._audit_segment import Segment, name_of, pack, segments, settled
 from mobius_infra.security._merkle import Frontier
 
-from .audit_support import KEY, OTHER, RULES, body, detected, finds, lines, opened, small_trail
+from .audit_support import (
+    KEY,
+    OTHER,
+    RULES,
+    body,
+    detected,
+    finds,
+    lines,
+    opened,
+    small_trail,
+    wrong,
+)
 
 
 def many(path: Path, records: int = 40, max_bytes: int = 2_000) -> Checkpoint:
@@ -73,15 +87,16 @@ def test_every_single_bit_is_watched(tmp_path: Path) -> None:
     file = tmp_path / name_of(0)
     whole = file.read_bytes()
     assert len(whole) > 700
+    files = settled(tmp_path)
     for place, bit in flips(file):
         # Without a head, which only a cut end needs.
-        assert detected(tmp_path), (place, bit)
+        assert wrong(files), (place, bit)
     assert file.read_bytes() == whole
     assert not detected(tmp_path)
 
 
 def test_every_line_that_is_gone_moved_doubled_or_cut_is_found(tmp_path: Path) -> None:
-    head = small_trail(tmp_path, 4)
+    head = small_trail(tmp_path, 3)
     file = tmp_path / name_of(0)
     whole = lines(tmp_path)
     there = range(len(whole) - 1)  # the last is the checkpoint, which the head does not cover
@@ -99,10 +114,11 @@ def test_every_line_that_is_gone_moved_doubled_or_cut_is_found(tmp_path: Path) -
             assert detected(tmp_path)
         file.write_bytes(b"".join(whole[: one + 1][:-1]))
         assert detected(tmp_path, head)
-    everything = b"".join(whole)
-    for length in range(len(everything) - len(whole[-1])):
-        file.write_bytes(everything[:length])
-        assert detected(tmp_path, head), length
+    file.write_bytes(b"".join(whole[:-1]))
+    assert not detected(tmp_path, head)
+    for length in reversed(range(file.stat().st_size)):
+        os.truncate(file, length)
+        assert wrong([Segment(0, file)], head), length
 
 
 def test_a_cut_end_is_found_by_the_head_alone(tmp_path: Path) -> None:
@@ -148,9 +164,9 @@ def test_a_changed_compressed_file_is_found_or_says_the_same(tmp_path: Path) -> 
         store.pack()
     file = segments(tmp_path)[0].path
     assert file.suffix == ".gz"
-    before = lines(tmp_path)
+    before, files = lines(tmp_path), settled(tmp_path)
     for place, bit in flips(file):
-        assert detected(tmp_path) or lines(tmp_path) == before, (place, bit)
+        assert wrong(files) or lines(tmp_path) == before, (place, bit)
 
 
 def test_one_change_is_one_problem_and_says_where(tmp_path: Path) -> None:
@@ -340,6 +356,67 @@ def test_what_was_dropped_leaves_its_root_and_what_was_taken_away_is_missed(tmp_
     report = verify_trail(tmp_path / "a", [KEY], head=head)
     assert [each.kind for each in report.problems] == ["missing"]
     assert "nobody dropped" in report.problems[0].reason
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Give a function that says what happens once, after the files were listed by a reader."""
+
+    def setup(happens: Callable[[], object]) -> None:
+        def listed(directory: Path) -> list[Segment]:
+            files = settled(directory)
+            monkeypatch.undo()
+            happens()
+            return files
+
+        for reader in (_audit_verify, _audit_read):
+            monkeypatch.setattr(reader, "settled", listed)
+
+    return setup
+
+
+def test_what_retention_drops_while_a_trail_is_read_is_no_problem(
+    tmp_path: Path, meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    with opened(tmp_path, rules=replace(RULES, max_bytes=100, keep=10.0)) as store:
+
+        def drop(now: float) -> None:
+            before = segments(tmp_path)
+            store.append([body(at=now)], now)
+            assert segments(tmp_path)[0].first > before[0].first
+
+        for at in range(4):
+            store.append([body(at=float(at))], float(at))
+        meanwhile(lambda: drop(12.5))  # those of 0 and 1, so that a part is left
+        head = store.append([], 4.0, checkpoint=True).checkpoint
+        report = verify_trail(tmp_path, [KEY], head=head)
+        assert (report.problems, report.size) == ((), store.size)
+        assert report.first == segments(tmp_path)[0].first > 0
+        assert report.attested == (head.size if head is not None else None)
+        meanwhile(lambda: drop(30.0))
+        assert [each.at for each in read_trail(tmp_path)] == [12.5]
+        meanwhile(lambda: drop(50.0))
+        tree = load_tree(tmp_path)
+        assert (tree.size, tree.root()) == (store.size, store._chain.tree.root())
+
+
+@pytest.mark.parametrize(("gone", "kind"), [(0, "missing"), (1, "unreadable"), (-1, "unreadable")])
+def test_what_is_taken_away_while_a_trail_is_read_is_a_problem(
+    tmp_path: Path, gone: int, kind: str, meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    head = many(tmp_path)
+    meanwhile(segments(tmp_path)[gone].path.unlink)
+    assert kind in {each.kind for each in verify_trail(tmp_path, [KEY], head=head).problems}
+
+
+def test_a_file_that_is_listed_and_leads_nowhere_is_a_problem(tmp_path: Path) -> None:
+    many(tmp_path)
+    first = segments(tmp_path)[0].path
+    first.unlink()
+    first.symlink_to(tmp_path / "none")
+    with pytest.raises(TrailError, match="can't be read"):
+        list(read_trail(tmp_path))
+    assert "unreadable" in {each.kind for each in verify_trail(tmp_path, [KEY]).problems}
 
 
 def load_tree_after(path: Path) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mobius_infra.core import ConfigurationError
 from mobius_infra.security import Email, InvalidInputError, JsonText, Wallet
-from mobius_infra.security._base58 import base58, segwit
+from mobius_infra.security._base58 import BECH32, BECH32M, _polymod, base58, segwit
 from mobius_infra.security._keccak import keccak_256, sponge
 from mobius_infra.security._wallets import ethereum_checksummed
 from tests.security.support import calm, reason
@@ -198,6 +198,23 @@ def test_a_checksummed_address_passes_and_one_of_swapped_case_does_not(data: byt
     digits = address[2:]
     if digits not in (digits.lower(), digits.upper()):
         assert reason(Wallet("ethereum"), swapped) == "checksum"
+
+
+def bech32(version: int, groups: list[int]) -> str:
+    """Write groups of five bits as an address, with a right checksum in any case (BIP 173)."""
+    prefix, values = [3, 3, 0, 2, 3], [version, *groups]  # bc, expanded
+    checksum = _polymod([*prefix, *values, *[0] * 6]) ^ (BECH32M if version else BECH32)
+    values += [checksum >> shift & 31 for shift in range(25, -1, -5)]
+    return "bc1" + "".join("qpzry9x8gf2tvdw0s3jn54khce6mua7l"[value] for value in values)
+
+
+def test_what_is_over_in_the_last_group_of_an_address_is_zeros() -> None:
+    assert segwit(bech32(0, [0] * 51 + [16]), "bc") == (0, bytes(31) + b"\x01")
+    for padding in range(1, 16):
+        assert segwit(bech32(0, [0] * 51 + [padding]), "bc") is None, padding
+    # Nor is there a whole group too many.
+    assert segwit(bech32(1, [0] * 5), "bc") == (1, bytes(3))
+    assert segwit(bech32(1, [0] * 6), "bc") is None
 
 
 def test_base58_keeps_leading_zeros() -> None:
