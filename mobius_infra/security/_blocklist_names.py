@@ -4,8 +4,7 @@ from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 from typing import Final, Literal, NamedTuple
 
-from mobius_infra.core import ConfigurationError
-from mobius_infra.core._address import read_address
+from mobius_infra.core import ConfigurationError, read_address
 
 By = Literal["user", "ip", "chat"]
 """What a subject is."""

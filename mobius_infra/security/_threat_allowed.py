@@ -3,15 +3,22 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from mobius_infra.core import ConfigurationError, require
-from mobius_infra.core._address import read_address
+from mobius_infra.core import ConfigurationError, read_address, require
 from mobius_infra.security._blocklist_names import Name, id_name, read_name
 from mobius_infra.security._radix import Radix
 
 Users = Iterable[str | int] | Callable[[str], bool]
 
-TELEGRAM_NETWORKS: Final = ("149.154.160.0/20", "91.108.4.0/22")
-"""Where Telegram's webhooks come from, for all users alike (its documentation, 2026)."""
+TELEGRAM_NETWORKS: Final = (
+    "91.105.192.0/23", "91.108.4.0/22", "91.108.8.0/22", "91.108.12.0/22", "91.108.16.0/22",
+    "91.108.20.0/22", "91.108.56.0/22", "149.154.160.0/20", "185.76.151.0/24", "2001:67c:4e8::/48",
+    "2001:b28:f23c::/48", "2001:b28:f23d::/48", "2001:b28:f23f::/48", "2a0a:f280::/32",
+)  # fmt: skip
+"""Telegram's own, where webhooks come from, for all users alike.
+
+From core.telegram.org/resources/cidr.txt, as of October 2026. The guide to webhooks names only
+149.154.160.0/20 and 91.108.4.0/22, but they have been seen to come from others of these.
+"""
 
 
 class Allowed:
