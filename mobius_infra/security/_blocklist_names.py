@@ -10,7 +10,8 @@ By = Literal["user", "ip", "chat"]
 """What a subject is."""
 
 _ALLOWED: Final = "user:ID, chat:ID, ip:ADDRESS, or a range such as 192.0.2.0/24 or 2001:db8::/48"
-_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+# IPv4 in IPv6, as `read_address` reads it.
+_WRAPPINGS: Final = tuple(map(IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/96")))
 _LONGEST: Final = 200  # characters of an id
 
 
@@ -102,7 +103,7 @@ def _read_range(text: str) -> Name | None:
     except ValueError:
         return None
     version, first, prefix = network.version, int(network.network_address), network.prefixlen
-    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+    if isinstance(network, IPv6Network) and any(map(network.subnet_of, _WRAPPINGS)):
         version, first, prefix = 4, first & 0xFFFF_FFFF, prefix - 96
     return _range_name(version, first, prefix) if prefix else None
 

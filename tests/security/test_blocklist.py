@@ -107,6 +107,8 @@ def test_terms_that_could_not_work_are_refused(options: dict[str, Any], field: s
         ("::ffff:192.0.2.1", "ip:192.0.2.1"),
         ("::ffff:192.0.2.0/120", "ip:192.0.2.0/24"),
         ("64:ff9b::192.0.2.1", "ip:192.0.2.1"),
+        ("64:ff9b::192.0.2.0/120", "ip:192.0.2.0/24"),
+        ("64:ff9b:1::192.0.2.1/128", "ip:192.0.2.1"),
     ],
 )
 def test_a_subject_has_one_name(text: str, name: str) -> None:
@@ -117,7 +119,8 @@ def test_a_subject_has_one_name(text: str, name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "7", "user:", "user:a b", "user:a\nb", "user:a#b", "user:" + "x" * 201, "ip:", "ip:x",
-     "session:7", "0.0.0.0/0", "::/0", "::ffff:0:0/96", "192.0.2.1/24", "192.0.2.0/33", 7, None],
+     "session:7", "0.0.0.0/0", "::/0", "::ffff:0:0/96", "64:ff9b::/96", "192.0.2.1/24",
+     "192.0.2.0/33", 7, None],
 )  # fmt: skip
 def test_what_is_no_subject_is_refused(text: Any) -> None:
     with pytest.raises(ConfigurationError, match="subject"):
