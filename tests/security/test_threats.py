@@ -337,11 +337,14 @@ def test_a_range_in_a_range_ends_and_the_larger_one_is_left(manual_clock: Manual
     threats = make(manual_clock)
     threats.block("192.0.2.0/24", seconds=10, reason="small")
     threats.block("192.0.0.0/16", seconds=100, reason="large")
+    threats.block("198.51.100.7", seconds=10, reason="one")
+    threats.block("198.51.100.0/24", seconds=100, reason="large")
     manual_clock.tick(11)
     assert "large" in str(threats.explain("192.0.2.7"))
-    block = threats.check(ip="192.0.2.7").block
-    assert block is not None
-    assert block.reason == "large"
+    for address in ("192.0.2.7", "198.51.100.7"):
+        block = threats.check(ip=address).block
+        assert block is not None
+        assert block.reason == "large"
 
 
 def test_to_explain_changes_nothing(manual_clock: ManualClock) -> None:
