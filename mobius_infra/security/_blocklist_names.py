@@ -13,6 +13,7 @@ _ALLOWED: Final = "user:ID, chat:ID, ip:ADDRESS, or a range such as 192.0.2.0/24
 # IPv4 in IPv6, as `read_address` reads it.
 _WRAPPINGS: Final = tuple(map(IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/96")))
 _LONGEST: Final = 200  # characters of an id
+_DIGEST: Final = "sha256:"  # what stands for an id begins so; an id that does has a digest, too
 
 
 class Name(NamedTuple):
@@ -59,8 +60,8 @@ def id_name(by: By, id_: str | int) -> str:
     if type(id_) is int:
         return f"{by}:{id_}"
     text = str(id_)
-    if not _plain(text):
-        text = f"sha256:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    if not _plain(text) or text.startswith(_DIGEST):
+        text = f"{_DIGEST}{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
     return f"{by}:{text}"
 
 

@@ -32,18 +32,21 @@ class Allowed:
         ConfigurationError: for a network that is none.
     """
 
-    __slots__ = ("_ranges", "_users", "user")
+    __slots__ = ("_named", "_ranges", "user")
 
     def __init__(self, users: Users, networks: Iterable[str]) -> None:
         require(not isinstance(users, str), "users", users, "a collection of ids, or a function")
         require(not isinstance(networks, str), "networks", networks, "a collection of networks")
         self.user: Callable[[str | int], bool]
+        self._named: Callable[[str], bool]
         if callable(users):
             asked = users
             self.user = lambda id_: bool(asked(str(id_)))
+            self._named = lambda name: bool(asked(name.partition(":")[2]))
         else:
             held = frozenset(id_name("user", each) for each in users)
             self.user = lambda id_: id_name("user", id_) in held
+            self._named = held.__contains__
         self._ranges: dict[int, Radix[str]] = {4: Radix(32, 16), 6: Radix(128, 32)}
         for each in (*TELEGRAM_NETWORKS, *networks):
             name = _network(each)
@@ -57,7 +60,7 @@ class Allowed:
     def why(self, name: Name) -> str | None:
         """Return why a subject is never refused; None if it may be."""
         if name.by == "user":
-            return "an allowed user" if self.user(name.text.partition(":")[2]) else None
+            return "an allowed user" if self._named(name.text) else None
         if name.by == "ip":
             network = self._ranges[name.version].covering(name.first, name.prefix)
             return None if network is None else f"in {network}"

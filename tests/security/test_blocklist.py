@@ -135,6 +135,14 @@ def test_every_id_has_a_name_that_can_be_read(id_: str | int) -> None:
         assert name.startswith("user:sha256:")
 
 
+def test_nobody_takes_the_name_of_another_as_his_id() -> None:
+    """Whose ids are text may choose one: blocked for that is only he."""
+    victim = id_name("user", "Ada Lovelace")
+    chosen = victim.removeprefix("user:")
+    assert id_name("user", chosen) != victim
+    assert read_name(victim).text == victim
+
+
 addresses = st.one_of(
     st.integers(0, 15).map(lambda n: str(IPv4Address(0xC0000200 + n))),
     st.integers(0, 15).map(lambda n: f"::ffff:{IPv4Address(0xC0000200 + n)}"),

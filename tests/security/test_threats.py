@@ -143,6 +143,16 @@ def test_an_allowed_network_shields_its_addresses_but_not_the_users_behind_them(
     threats.block("192.0.0.0/16", reason="")  # more than what is allowed
 
 
+def test_an_allowed_user_of_a_long_name_is_not_blocked_by_hand(manual_clock: ManualClock) -> None:
+    threats = make(manual_clock, users=["Ada Lovelace"])
+    other = make(manual_clock)
+    bad(other, user="Ada Lovelace")
+    (block,) = other.blocks()
+    with pytest.raises(ConfigurationError, match="an allowed user"):
+        threats.block(block.subject, reason="")
+    assert threats.explain(block.subject).allowed == "an allowed user"
+
+
 def test_telegram_itself_is_never_blocked(manual_clock: ManualClock) -> None:
     """The peer of each webhook: to block it is to block everybody."""
     by_ip = Scenario("ip", ["bad"], by="ip", capacity=0, risk=100)
