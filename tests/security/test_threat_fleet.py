@@ -248,10 +248,11 @@ async def test_a_wrong_clock_is_put_right_before_anything_is_written(
     gate = slow.hold("compare_and_set")
     starting = asyncio.ensure_future(early.__aenter__())
     await wrong.advance(0)  # the backend's time is known; what was decided here is not there yet
-    assert early.check(user=1).retry_after == 300
+    standing = early.check(user=1)
     gate.set()
     await starting
     await early.close()
+    assert standing.retry_after == 300
 
 
 async def test_who_is_blocked_anew_stays_so_while_his_old_block_is_lifted(
@@ -266,9 +267,10 @@ async def test_who_is_blocked_anew_stays_so_while_his_old_block_is_lifted(
         gate = deaf.hold("compare_and_set")
         one.block("user:7", reason="new")
         await manual_clock.advance(0)  # it has read that the old one is gone, and not written yet
-        assert one.check(user=7).refused
+        meanwhile = one.check(user=7)
         gate.set()
         await manual_clock.advance(1)
+        assert meanwhile.refused
         assert other.check(user=7).refused
 
 
