@@ -274,6 +274,21 @@ async def test_who_is_blocked_anew_stays_so_while_his_old_block_is_lifted(
         assert other.check(user=7).refused
 
 
+async def test_what_is_decided_while_it_is_told_is_told_too(
+    slow: Slow, manual_clock: ManualClock
+) -> None:
+    async with member(slow, manual_clock) as one, member(slow, manual_clock) as other:
+        await manual_clock.advance(0)
+        gate = slow.hold("set")
+        one.block("user:7", reason="")
+        await manual_clock.advance(0)  # the shard has it, its stamp is on the way
+        one.unblock("user:7")
+        gate.set()
+        await manual_clock.advance(2)
+        assert not one.check(user=7).refused
+        assert not other.check(user=7).refused
+
+
 async def test_what_is_owed_is_bounded_and_the_newest_is_kept(slow: Slow) -> None:
     clock = ManualClock()
     table = BlockTable(10_000, time := SharedTime(clock))
