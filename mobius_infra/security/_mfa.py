@@ -2,11 +2,12 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Literal
 
-from mobius_infra.core import Backend, Clock, Events, Scalar, SystemClock, require
+from mobius_infra.core import Backend, BackendError, Clock, Events, Scalar, SystemClock, require
 from mobius_infra.security._access_conditions import user_id
 from mobius_infra.security._cipher import Cipher
 from mobius_infra.security._mfa_attempts import Attempts, TooManyAttemptsError, digest_of
@@ -142,7 +143,8 @@ class Mfa:
             self._refuse(whose, _CONFIRMING, "wrong")
             raise CodeRefusedError(self.name, whose, "wrong")
         self._changed(whose, "confirmed")
-        await self._attempts.passed(whose, source=_CONFIRMING)
+        with suppress(BackendError):  # it is confirmed, and the codes are shown now or never
+            await self._attempts.passed(whose, source=_CONFIRMING)
         return codes
 
     async def verify(self, user: str | int, code: str, *, source: str) -> Factor:

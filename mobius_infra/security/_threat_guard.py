@@ -74,7 +74,7 @@ class Guarded(AsyncDecorator):
                     failed(_FIELDS[place], error, refuse=refuse)
             if not calm(*who):
                 try:
-                    shown = verified(*args, **kwargs)
+                    shown = _plain(verified(*args, **kwargs))
                 except Exception as error:  # noqa: BLE001 - nothing was shown
                     shown = False
                     failed("verified", error, refuse=False)
@@ -94,3 +94,12 @@ def _id(found: object) -> str | int:
     if isinstance(found, str | int) and not isinstance(found, bool):
         return found
     raise TypeError("neither text nor a whole number")
+
+
+def _plain(shown: object) -> object:
+    """Return what was shown; nothing was that must be waited for, which is true as it stands."""
+    if inspect.isawaitable(shown):
+        if inspect.iscoroutine(shown):
+            shown.close()
+        raise TypeError("to be awaited")
+    return shown

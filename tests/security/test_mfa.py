@@ -259,6 +259,22 @@ async def test_who_guesses_at_what_was_offered_waits_too(
     await mfa.confirm("7", again.code())
 
 
+class Unforgiving(Attempts):
+    """Its backend fails when an attempt was right."""
+
+    async def passed(self, user: str | int, *, source: str) -> None:
+        raise BackendUnavailableError("test", "delete", "it is away")
+
+
+async def test_recovery_codes_are_shown_though_the_backend_fails_right_after(
+    backend: Flaky, manual_clock: ManualClock
+) -> None:
+    attempts = Unforgiving("t", backend, clock=manual_clock)
+    mfa = Mfa("bot", backend, CIPHER, attempts=attempts, clock=manual_clock)
+    phone = Phone((await mfa.offer("7", account="ada")).text, manual_clock)
+    assert len(await mfa.confirm("7", phone.code())) == 10
+
+
 async def test_a_thousand_guesses_at_once_are_no_more_than_five(
     mfa: Mfa, manual_clock: ManualClock
 ) -> None:

@@ -274,6 +274,19 @@ async def test_who_is_blocked_anew_stays_so_while_his_old_block_is_lifted(
         assert other.check(user=7).refused
 
 
+async def test_of_what_both_decide_the_longer_counts_at_once(manual_clock: ManualClock) -> None:
+    deaf = Deaf(manual_clock)
+    async with member(deaf, manual_clock) as one, member(deaf, manual_clock) as other:
+        other.block("user:7", seconds=1000, reason="long")
+        await manual_clock.advance(0)
+        gate = deaf.hold("compare_and_set")
+        one.block("user:7", seconds=10, reason="short")
+        await manual_clock.advance(0)  # it has read the long one, and not written its own
+        meanwhile = one.check(user=7)
+        gate.set()
+        assert meanwhile.retry_after == 1000
+
+
 async def test_what_is_decided_while_it_is_told_is_told_too(
     slow: Slow, manual_clock: ManualClock
 ) -> None:

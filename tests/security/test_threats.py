@@ -526,6 +526,17 @@ async def test_a_second_factor_that_cannot_be_looked_up_was_not_shown(
         await pay(7, Broken())
     assert threats.stats().errors == 1
 
+    async def ask() -> bool:
+        return False
+
+    @threats.guarded(user="user", verified=lambda user: ask())  # true, as any coroutine is
+    async def withdraw(user: int) -> str:
+        return "paid"
+
+    with pytest.raises(ThreatRefusedError, match="second factor"):
+        await withdraw(7)
+    assert threats.stats().errors == 2
+
 
 async def test_a_second_factor_is_looked_up(manual_clock: ManualClock) -> None:
     threats = make(manual_clock, Scenario("one", ["bad"], capacity=0, risk=70))
