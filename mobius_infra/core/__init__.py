@@ -1,5 +1,8 @@
 """What the seven subpackages stand on: clocks, backends, scripts, codecs, events, errors."""
 
+from mobius_infra.core._address import (
+    read_address,
+)
 from mobius_infra.core._backend import (
     Backend,
     BackendLost,
@@ -133,6 +136,7 @@ __all__ = [
     "open_backend",
     "own_instance",
     "processors",
+    "read_address",
     "require",
     "require_async",
     "samples",

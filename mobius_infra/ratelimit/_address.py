@@ -18,8 +18,7 @@ from ipaddress import (
 )
 from typing import Final
 
-from mobius_infra.core import ConfigurationError
-from mobius_infra.core._address import read_address
+from mobius_infra.core import ConfigurationError, read_address
 from mobius_infra.ratelimit._kind import require_whole
 
 UNKNOWN: Final = "unknown"

@@ -233,6 +233,7 @@ from mobius_infra.security._threat_events import (
     BlocklistRestored,
     BlocksImported,
     Evidence,
+    GuardFailed,
     ThreatDecided,
     ThreatRefusedError,
 )
@@ -318,6 +319,7 @@ __all__ = [
     "GrantDeniedError",
     "GrantsLost",
     "GrantsRestored",
+    "GuardFailed",
     "Identifier",
     "InitData",
     "InputRefused",

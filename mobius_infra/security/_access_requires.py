@@ -83,8 +83,17 @@ class Requires(AsyncDecorator):
 
 
 # Any: any function's arguments, and whatever they lead to.
-def argument_source(source: Any, field: str, func: Callable[..., object]) -> Callable[..., Any]:
-    """Return a function of the call's arguments that gives the subject or the resource."""
+def argument_source(
+    source: Any, field: str, func: Callable[..., object], *, through_none: bool = False
+) -> Callable[..., Any]:
+    """Return a function of the call's arguments that gives the subject or the resource.
+
+    Args:
+        source: a parameter, a path from one, a function of the arguments, or a context variable.
+        field: how errors call it.
+        func: has the parameters.
+        through_none: whether a path that comes by a None gives that, and is no error.
+    """
     if isinstance(source, ContextVar):
         get = source.get
         return lambda *_args, **_kwargs: get(None)
@@ -98,7 +107,14 @@ def argument_source(source: Any, field: str, func: Callable[..., object]) -> Cal
         allowed = f"a parameter of {called} ({known}), or a path from one, such as message.chat"
         raise ConfigurationError(field, source, allowed)
     names: dict[str, object] = {}
-    written = f"def reach{signature_source(signature, names)}:\n    return {source}"
+    steps = [f"return {source}"]
+    if through_none:
+        root, *attributes = source.split(".")
+        steps = [f"found = {root}"]
+        for each in attributes:
+            steps += ["if found is None: return None", f"found = found.{each}"]
+        steps.append("return found")
+    written = "\n    ".join((f"def reach{signature_source(signature, names)}:", *steps))
     # Only identifiers that the signature itself has, and attributes of them, are in `written`.
     exec(compile(written, f"<{field} of {func!r}>", "exec"), names)  # noqa: S102
     built = names["reach"]

@@ -4,15 +4,16 @@ from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 from typing import Final, Literal, NamedTuple
 
-from mobius_infra.core import ConfigurationError
-from mobius_infra.core._address import read_address
+from mobius_infra.core import ConfigurationError, read_address
 
 By = Literal["user", "ip", "chat"]
 """What a subject is."""
 
 _ALLOWED: Final = "user:ID, chat:ID, ip:ADDRESS, or a range such as 192.0.2.0/24 or 2001:db8::/48"
-_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+# IPv4 in IPv6, as `read_address` reads it.
+_WRAPPINGS: Final = tuple(map(IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/96")))
 _LONGEST: Final = 200  # characters of an id
+_DIGEST: Final = "sha256:"  # what stands for an id begins so; an id that does has a digest, too
 
 
 class Name(NamedTuple):
@@ -59,8 +60,8 @@ def id_name(by: By, id_: str | int) -> str:
     if type(id_) is int:
         return f"{by}:{id_}"
     text = str(id_)
-    if not _plain(text):
-        text = f"sha256:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    if not _plain(text) or text.startswith(_DIGEST):
+        text = f"{_DIGEST}{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
     return f"{by}:{text}"
 
 
@@ -103,7 +104,7 @@ def _read_range(text: str) -> Name | None:
     except ValueError:
         return None
     version, first, prefix = network.version, int(network.network_address), network.prefixlen
-    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+    if isinstance(network, IPv6Network) and any(map(network.subnet_of, _WRAPPINGS)):
         version, first, prefix = 4, first & 0xFFFF_FFFF, prefix - 96
     return _range_name(version, first, prefix) if prefix else None
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
-from mobius_infra.core._address import read_address
+from mobius_infra.core import read_address
 from mobius_infra.security._blocklist_names import Name, id_name, read_name
 from mobius_infra.security._blocklist_steps import Block
 from mobius_infra.security._blocklist_time import SharedTime

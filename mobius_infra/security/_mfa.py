@@ -2,11 +2,12 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Literal
 
-from mobius_infra.core import Backend, Clock, Events, Scalar, SystemClock, require
+from mobius_infra.core import Backend, BackendError, Clock, Events, Scalar, SystemClock, require
 from mobius_infra.security._access_conditions import user_id
 from mobius_infra.security._cipher import Cipher
 from mobius_infra.security._mfa_attempts import Attempts, TooManyAttemptsError, digest_of
@@ -29,6 +30,7 @@ from mobius_infra.security._totp import Totp
 _GUESSES: Final = 100  # wrong codes from new sources (NIST SP 800-63B, section 5.2.2), ...
 _WINDOW: Final = 86_400.0  # ... in so many seconds
 _CODES: Final = 10
+_CONFIRMING: Final = "confirm"  # the source of all attempts to confirm: whoever makes them
 _LONGEST: Final = 64  # characters of what is typed in, spaces and hyphens included
 
 
@@ -119,24 +121,30 @@ class Mfa:
     async def confirm(self, user: str | int, code: str) -> list[str]:
         """Let what was offered count, once a code shows that it was put in; return recovery codes.
 
-        Those of before are good no more.
+        Those of before are good no more. Wrong codes make the next wait, by user; what is offered
+        anew meanwhile changes nothing of that.
 
         Raises:
             CodeRefusedError: if the code is not of what was offered last.
-            NotEnrolledError: if nothing was.
+            TooManyAttemptsError: if there were too many; it was not looked at.
+            NotEnrolledError: if nothing was offered.
         """
-        whose = user_id(user)
+        whose, given = user_id(user), str(code)[:_LONGEST]
+        await self._reserve(whose, _CONFIRMING)
         _, offered, now, _ = await self._run(whose, "read")
         if not offered:
             raise NotEnrolledError(self.name, whose)
-        period = self._opened(whose, offered).matching(code, float(now), self._drift)
-        if period is None:
-            raise CodeRefusedError(self.name, whose, "wrong")
+        period = self._opened(whose, offered).matching(given, float(now), self._drift)
         codes, digests = _recovery(whose)
-        (confirmed,) = await self._run(whose, "confirm", offered, period, *digests)
-        if not confirmed:  # another was offered or confirmed meanwhile
+        confirmed: Scalar = False
+        if period is not None:  # but another may have been offered or confirmed meanwhile
+            (confirmed,) = await self._run(whose, "confirm", offered, period, *digests)
+        if not confirmed:
+            self._refuse(whose, _CONFIRMING, "wrong")
             raise CodeRefusedError(self.name, whose, "wrong")
         self._changed(whose, "confirmed")
+        with suppress(BackendError):  # it is confirmed, and the codes are shown now or never
+            await self._attempts.passed(whose, source=_CONFIRMING)
         return codes
 
     async def verify(self, user: str | int, code: str, *, source: str) -> Factor:
@@ -157,11 +165,7 @@ class Mfa:
             NotEnrolledError: if he has no second factor.
         """
         whose, given = user_id(user), str(code)[:_LONGEST]
-        try:
-            await self._attempts.reserve(whose, source=source)
-        except TooManyAttemptsError:
-            self._throttled += 1
-            raise
+        await self._reserve(whose, source)
         place = digest_of(whose, source)
         sealed, now, free = await self._run(whose, "begin", place, _GUESSES, _WINDOW)
         if not sealed:
@@ -178,6 +182,13 @@ class Mfa:
         self._verified[factor] += 1
         await self._attempts.passed(whose, source=source)
         return factor
+
+    async def _reserve(self, user: str, source: str) -> None:
+        try:
+            await self._attempts.reserve(user, source=source)
+        except TooManyAttemptsError:
+            self._throttled += 1
+            raise
 
     async def _take(
         self, user: str, code: str, sealed: str, now: float, place: str, source: str

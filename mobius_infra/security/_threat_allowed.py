@@ -3,15 +3,22 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from mobius_infra.core import ConfigurationError, require
-from mobius_infra.core._address import read_address
+from mobius_infra.core import ConfigurationError, read_address, require
 from mobius_infra.security._blocklist_names import Name, id_name, read_name
 from mobius_infra.security._radix import Radix
 
 Users = Iterable[str | int] | Callable[[str], bool]
 
-TELEGRAM_NETWORKS: Final = ("149.154.160.0/20", "91.108.4.0/22")
-"""Where Telegram's webhooks come from, for all users alike (its documentation, 2026)."""
+TELEGRAM_NETWORKS: Final = (
+    "91.105.192.0/23", "91.108.4.0/22", "91.108.8.0/22", "91.108.12.0/22", "91.108.16.0/22",
+    "91.108.20.0/22", "91.108.56.0/22", "149.154.160.0/20", "185.76.151.0/24", "2001:67c:4e8::/48",
+    "2001:b28:f23c::/48", "2001:b28:f23d::/48", "2001:b28:f23f::/48", "2a0a:f280::/32",
+)  # fmt: skip
+"""Telegram's own, where webhooks come from, for all users alike.
+
+From core.telegram.org/resources/cidr.txt, as of October 2026. The guide to webhooks names only
+149.154.160.0/20 and 91.108.4.0/22, but they have been seen to come from others of these.
+"""
 
 
 class Allowed:
@@ -25,18 +32,21 @@ class Allowed:
         ConfigurationError: for a network that is none.
     """
 
-    __slots__ = ("_ranges", "_users", "user")
+    __slots__ = ("_named", "_ranges", "user")
 
     def __init__(self, users: Users, networks: Iterable[str]) -> None:
         require(not isinstance(users, str), "users", users, "a collection of ids, or a function")
         require(not isinstance(networks, str), "networks", networks, "a collection of networks")
         self.user: Callable[[str | int], bool]
+        self._named: Callable[[str], bool]
         if callable(users):
             asked = users
             self.user = lambda id_: bool(asked(str(id_)))
+            self._named = lambda name: bool(asked(name.partition(":")[2]))
         else:
             held = frozenset(id_name("user", each) for each in users)
             self.user = lambda id_: id_name("user", id_) in held
+            self._named = held.__contains__
         self._ranges: dict[int, Radix[str]] = {4: Radix(32, 16), 6: Radix(128, 32)}
         for each in (*TELEGRAM_NETWORKS, *networks):
             name = _network(each)
@@ -50,7 +60,7 @@ class Allowed:
     def why(self, name: Name) -> str | None:
         """Return why a subject is never refused; None if it may be."""
         if name.by == "user":
-            return "an allowed user" if self.user(name.text.partition(":")[2]) else None
+            return "an allowed user" if self._named(name.text) else None
         if name.by == "ip":
             network = self._ranges[name.version].covering(name.first, name.prefix)
             return None if network is None else f"in {network}"

@@ -79,6 +79,7 @@ class ThreatStats(Stats):
     decisions: Mapping[str, int] = counter("Overflows, by the answer chosen", label="answer")
     scenarios: Mapping[str, int] = counter("Overflows, by scenario", label="scenario")
     refused: Mapping[str, int] = counter("Calls that were not made, by answer", label="answer")
+    errors: int = counter("Callers of whom it could not be told who they are")
     forgotten: int = counter("Subjects forgotten to make room")
     subjects: int = gauge("Subjects watched in this process")
     blocks: int = gauge("Blocks known, ended ones that are remembered included")

@@ -1,6 +1,7 @@
 """What a threat detector tells of, and its refusal."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from mobius_infra.core import Event, Rejected
 from mobius_infra.security._risk import Answer
@@ -101,21 +102,42 @@ class BlocklistRestored(Event):
     """The backend's blocks are known again, and it knows this process's."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardFailed(Event):
+    """Who makes a call could not be told: its arguments do not lead where `guarded` looked.
+
+    Attributes:
+        part: `user`, `ip`, `chat` or `verified`.
+        error: the exception's kind; its text may tell secrets.
+        refused: whether the call was not made for that.
+    """
+
+    part: str
+    error: str
+    refused: bool
+
+
 class ThreatRefusedError(Rejected):
     """A call was not made, for what its subject has done before.
 
     Attributes:
-        subject: whose risk or block it was.
-        answer: `block`, `step_up` or `throttle`.
+        subject: whose risk or block it was; `unknown` for the answer `error`.
+        answer: `block`, `step_up` or `throttle`; or `error`: who calls could not be told.
     """
 
     def __init__(
-        self, name: str, subject: str, answer: Answer, *, retry_after: float | None
+        self,
+        name: str,
+        subject: str,
+        answer: Answer | Literal["error"],
+        *,
+        retry_after: float | None,
     ) -> None:
         what = {
             "block": "is blocked",
             "step_up": "must show a second factor",
             "throttle": "must slow down",
+            "error": "who calls could not be told",
         }.get(answer, answer)
         super().__init__(f"{name!r}: {subject} {what}", name=name, retry_after=retry_after)
         self.subject = subject

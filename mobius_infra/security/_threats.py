@@ -26,10 +26,10 @@ from mobius_infra.security._threat_events import (
     BlocksImported,
     Evidence,
     ThreatDecided,
-    ThreatRefusedError,
 )
 from mobius_infra.security._threat_explain import explain
-from mobius_infra.security._threat_guard import Guarded, Source
+from mobius_infra.security._threat_guard import Guarded, OnError, Source
+from mobius_infra.security._threat_refusals import Refusals
 from mobius_infra.security._threat_watch import Offence, Watch
 
 Mode = Literal["observe", "block"]
@@ -67,7 +67,7 @@ class ThreatDetector:
 
     __slots__ = (
         "_allowed", "_book", "_clock", "_decisions", "_find", "_fired", "_graded", "_grades",
-        "_ignored", "_list", "_mode", "_refused", "_reported", "_spared", "_terms", "_time",
+        "_ignored", "_list", "_mode", "_refusals", "_reported", "_spared", "_terms", "_time",
         "_watch", "events", "name",
     )  # fmt: skip
 
@@ -110,10 +110,10 @@ class ThreatDetector:
         )  # fmt: skip
         self._time = self._list.time
         self._find = self._list.table.find
+        self._refusals = Refusals(name, self.events, self._time, enforced=mode == "block")
         self._reported = self._spared = self._ignored = 0
         self._decisions: dict[str, int] = {}
         self._fired: dict[str, int] = {}
-        self._refused: dict[str, int] = {}
 
     def report(self, activity: Activity) -> tuple[Evidence, ...]:
         """Say what somebody did; return what was too much with it.
@@ -249,8 +249,7 @@ class ThreatDetector:
                 if after <= 0:
                     track.let_through = now
                     return standing
-        self._refused[answer] = self._refused.get(answer, 0) + 1
-        raise ThreatRefusedError(self.name, subject, answer, retry_after=after)
+        raise self._refusals.refuse(subject, answer, after)
 
     def guarded(
         self,
@@ -259,17 +258,24 @@ class ThreatDetector:
         ip: Source | None = None,
         chat: Source | None = None,
         verified: Source | None = None,
+        on_error: OnError = "refuse",
     ) -> Guarded:
         """Return a decorator that raises `ThreatRefusedError` instead of calling; see `demand`.
+
+        None is nobody, also on the way: a channel's post has no `from_user`. An exception, or what
+        is neither text nor a whole number, is counted as an error and told of by `GuardFailed`.
 
         Args:
             user: the parameter that says who calls, or a path from one such as
                 `message.from_user.id`; or a function of the call's arguments.
             ip: the same for the address.
             chat: the same for the chat.
-            verified: the same for whether a second factor was shown.
+            verified: the same for whether a second factor was shown; after an error, none was.
+            on_error: `refuse` the call, or let it `pass` as far as the rest of who makes it may.
+                In the mode `observe` it passes.
         """
-        return Guarded(self, {"user": user, "ip": ip, "chat": chat, "verified": verified})
+        sources = {"user": user, "ip": ip, "chat": chat, "verified": verified}
+        return Guarded(self, self._refusals, sources, on_error)
 
     def block(self, subject: str, *, seconds: float | None = None, reason: str) -> None:
         """Block a subject by hand. If it is blocked already, the longer block stays.
@@ -365,7 +371,8 @@ class ThreatDetector:
             ignored=self._ignored,
             decisions=dict(self._decisions),
             scenarios=dict(self._fired),
-            refused=dict(self._refused),
+            refused=dict(self._refusals.answers),
+            errors=self._refusals.errors,
             forgotten=self._book.forgotten,
             subjects=len(self._book),
             blocks=len(self._list.table),

@@ -107,6 +107,8 @@ def test_terms_that_could_not_work_are_refused(options: dict[str, Any], field: s
         ("::ffff:192.0.2.1", "ip:192.0.2.1"),
         ("::ffff:192.0.2.0/120", "ip:192.0.2.0/24"),
         ("64:ff9b::192.0.2.1", "ip:192.0.2.1"),
+        ("64:ff9b::192.0.2.0/120", "ip:192.0.2.0/24"),
+        ("64:ff9b:1::192.0.2.1/128", "ip:192.0.2.1"),
     ],
 )
 def test_a_subject_has_one_name(text: str, name: str) -> None:
@@ -117,7 +119,8 @@ def test_a_subject_has_one_name(text: str, name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "7", "user:", "user:a b", "user:a\nb", "user:a#b", "user:" + "x" * 201, "ip:", "ip:x",
-     "session:7", "0.0.0.0/0", "::/0", "::ffff:0:0/96", "192.0.2.1/24", "192.0.2.0/33", 7, None],
+     "session:7", "0.0.0.0/0", "::/0", "::ffff:0:0/96", "64:ff9b::/96", "192.0.2.1/24",
+     "192.0.2.0/33", 7, None],
 )  # fmt: skip
 def test_what_is_no_subject_is_refused(text: Any) -> None:
     with pytest.raises(ConfigurationError, match="subject"):
@@ -130,6 +133,14 @@ def test_every_id_has_a_name_that_can_be_read(id_: str | int) -> None:
     assert read_name(name).text == name
     if name != f"user:{id_}":
         assert name.startswith("user:sha256:")
+
+
+def test_nobody_takes_the_name_of_another_as_his_id() -> None:
+    """Whose ids are text may choose one: blocked for that is only he."""
+    victim = id_name("user", "Ada Lovelace")
+    chosen = victim.removeprefix("user:")
+    assert id_name("user", chosen) != victim
+    assert read_name(victim).text == victim
 
 
 addresses = st.one_of(

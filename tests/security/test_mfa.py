@@ -232,6 +232,49 @@ async def test_wrong_codes_make_the_next_wait(mfa: Mfa, manual_clock: ManualCloc
     await mfa.verify("7", phone.code(), source=HOME)
 
 
+async def test_who_guesses_at_what_was_offered_waits_too(
+    mfa: Mfa, manual_clock: ManualClock
+) -> None:
+    """Else a guess in a million attempts would earn his recovery codes."""
+    events: list[Event] = []
+    mfa.events.subscribe(events.append)
+    phone = Phone((await mfa.offer("7", account="ada")).text, manual_clock)
+    for _ in range(5):
+        with pytest.raises(CodeRefusedError):
+            await mfa.confirm("7", phone.wrong())
+    assert [each.reason for each in events if isinstance(each, MfaRefused)] == ["wrong"] * 5
+    assert mfa.stats().refused == {"wrong": 5}
+    phone = Phone((await mfa.offer("7", account="ada")).text, manual_clock)  # forgives nothing
+    with pytest.raises(TooManyAttemptsError) as caught:
+        await mfa.confirm("7", phone.code())
+    assert mfa.stats().throttled == 1
+    await manual_clock.advance(caught.value.retry_after or 0)
+    await mfa.confirm("7", phone.code())
+    await manual_clock.advance(30)
+    await mfa.verify("7", phone.code(), source=HOME)  # which waits for nothing of that
+    again = Phone((await mfa.offer("7", account="ada")).text, manual_clock)
+    for _ in range(4):  # all is forgotten
+        with pytest.raises(CodeRefusedError):
+            await mfa.confirm("7", again.wrong())
+    await mfa.confirm("7", again.code())
+
+
+class Unforgiving(Attempts):
+    """Its backend fails when an attempt was right."""
+
+    async def passed(self, user: str | int, *, source: str) -> None:
+        raise BackendUnavailableError("test", "delete", "it is away")
+
+
+async def test_recovery_codes_are_shown_though_the_backend_fails_right_after(
+    backend: Flaky, manual_clock: ManualClock
+) -> None:
+    attempts = Unforgiving("t", backend, clock=manual_clock)
+    mfa = Mfa("bot", backend, CIPHER, attempts=attempts, clock=manual_clock)
+    phone = Phone((await mfa.offer("7", account="ada")).text, manual_clock)
+    assert len(await mfa.confirm("7", phone.code())) == 10
+
+
 async def test_a_thousand_guesses_at_once_are_no_more_than_five(
     mfa: Mfa, manual_clock: ManualClock
 ) -> None:

@@ -20,7 +20,9 @@ from mobius_infra.security import (
     Terms,
     ThreatDetector,
 )
-from mobius_infra.security._blocklist_share import SHARDS
+from mobius_infra.security._blocklist_share import SHARDS, Share
+from mobius_infra.security._blocklist_table import BlockTable
+from mobius_infra.security._blocklist_time import SharedTime
 from mobius_infra.testing import ManualClock
 from tests.cache.support import Slow
 from tests.servers.redis import RedisServer
@@ -235,6 +237,87 @@ async def test_a_machine_with_a_wrong_clock_changes_nothing(
         for user in (1, 7):
             assert other.check(user=user).retry_after == 300
             assert early.check(user=user).retry_after == 300
+
+
+async def test_a_wrong_clock_is_put_right_before_anything_is_written(
+    slow: Slow, manual_clock: ManualClock
+) -> None:
+    wrong = ManualClock(epoch=5.0)
+    early = member(slow, wrong)
+    bad(early, user=1)
+    gate = slow.hold("compare_and_set")
+    starting = asyncio.ensure_future(early.__aenter__())
+    await wrong.advance(0)  # the backend's time is known; what was decided here is not there yet
+    standing = early.check(user=1)
+    gate.set()
+    await starting
+    await early.close()
+    assert standing.retry_after == 300
+
+
+async def test_who_is_blocked_anew_stays_so_while_his_old_block_is_lifted(
+    manual_clock: ManualClock,
+) -> None:
+    deaf = Deaf(manual_clock)
+    async with member(deaf, manual_clock) as one, member(deaf, manual_clock) as other:
+        one.block("user:7", reason="old")
+        await manual_clock.advance(1)
+        assert other.unblock("user:7")
+        await manual_clock.advance(0)
+        gate = deaf.hold("compare_and_set")
+        one.block("user:7", reason="new")
+        await manual_clock.advance(0)  # it has read that the old one is gone, and not written yet
+        meanwhile = one.check(user=7)
+        gate.set()
+        await manual_clock.advance(1)
+        assert meanwhile.refused
+        assert other.check(user=7).refused
+
+
+async def test_of_what_both_decide_the_longer_counts_at_once(manual_clock: ManualClock) -> None:
+    deaf = Deaf(manual_clock)
+    async with member(deaf, manual_clock) as one, member(deaf, manual_clock) as other:
+        other.block("user:7", seconds=1000, reason="long")
+        await manual_clock.advance(0)
+        gate = deaf.hold("compare_and_set")
+        one.block("user:7", seconds=10, reason="short")
+        await manual_clock.advance(0)  # it has read the long one, and not written its own
+        meanwhile = one.check(user=7)
+        gate.set()
+        assert meanwhile.retry_after == 1000
+
+
+async def test_what_is_decided_while_it_is_told_is_told_too(
+    slow: Slow, manual_clock: ManualClock
+) -> None:
+    async with member(slow, manual_clock) as one, member(slow, manual_clock) as other:
+        await manual_clock.advance(0)
+        gate = slow.hold("set")
+        one.block("user:7", reason="")
+        await manual_clock.advance(0)  # the shard has it, its stamp is on the way
+        one.unblock("user:7")
+        gate.set()
+        await manual_clock.advance(2)
+        assert not one.check(user=7).refused
+        assert not other.check(user=7).refused
+
+
+async def test_what_is_owed_is_bounded_and_the_newest_is_kept(slow: Slow) -> None:
+    clock = ManualClock()
+    table = BlockTable(10_000, time := SharedTime(clock))
+    share = Share(slow, "t", table, time, most=1, forget=60, told=lambda reason: None, clock=clock)
+    for number in range(5_000):
+        share.tell(f"user:{number}", None)
+    assert len(share.owed) == 16 * SHARDS
+    assert "user:4999" in share.owed
+
+
+async def test_who_never_began_to_share_tells_nobody(slow: Slow, manual_clock: ManualClock) -> None:
+    alone = member(slow, manual_clock)
+    bad(alone, user=7)
+    await alone.close()
+    async with member(slow, manual_clock) as other:
+        assert not other.check(user=7).refused
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b'{"blocks":[[1,2,3]]}'])

@@ -195,8 +195,15 @@ def test_a_flood_does_not_teach_itself() -> None:
     """No more than the limit is learned of it, so that it stays one for long."""
     usual, baseline = Usual(), Baseline()
     run(usual, baseline, [4, 5, 6] * 10)
-    assert run(usual, baseline, [5_000] * 10, first=30) == list(range(10))
+    assert run(usual, baseline, [2_000] * 25, first=30) == list(range(25))
     assert usual.limit < 200
+
+
+def test_what_is_never_too_much_is_learned_whole() -> None:
+    """Who comes to do more, though fewer than `least`, has another usual soon."""
+    usual, baseline = Usual(), Baseline()
+    assert run(usual, baseline, [1] * 25 + [15] * 21) == []
+    assert usual.median == value_of(bin_of(15))
 
 
 def test_a_histogram_is_bounded() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +18,7 @@ from mobius_infra.security import (
     Detector,
     Evidence,
     Grades,
+    GuardFailed,
     Scenario,
     Suspected,
     Terms,
@@ -29,6 +30,7 @@ from mobius_infra.security import (
     password_spraying,
     repeated_findings,
 )
+from mobius_infra.security._threat_allowed import TELEGRAM_NETWORKS
 from mobius_infra.testing import ManualClock
 
 ONE = Scenario("one", ["bad"], capacity=0, risk=100)
@@ -141,6 +143,16 @@ def test_an_allowed_network_shields_its_addresses_but_not_the_users_behind_them(
     threats.block("192.0.0.0/16", reason="")  # more than what is allowed
 
 
+def test_an_allowed_user_of_a_long_name_is_not_blocked_by_hand(manual_clock: ManualClock) -> None:
+    threats = make(manual_clock, users=["Ada Lovelace"])
+    other = make(manual_clock)
+    bad(other, user="Ada Lovelace")
+    (block,) = other.blocks()
+    with pytest.raises(ConfigurationError, match="an allowed user"):
+        threats.block(block.subject, reason="")
+    assert threats.explain(block.subject).allowed == "an allowed user"
+
+
 def test_telegram_itself_is_never_blocked(manual_clock: ManualClock) -> None:
     """The peer of each webhook: to block it is to block everybody."""
     by_ip = Scenario("ip", ["bad"], by="ip", capacity=0, risk=100)
@@ -148,6 +160,9 @@ def test_telegram_itself_is_never_blocked(manual_clock: ManualClock) -> None:
     bad(threats, 5, user=7, ip="149.154.167.220")
     assert threats.check(user=7, ip="149.154.167.220").subject == "user:7"
     assert not threats.check(user=8, ip="149.154.167.220").refused
+    for network in TELEGRAM_NETWORKS:
+        with pytest.raises(ConfigurationError, match="may be refused"):
+            threats.block(network, reason="")
 
 
 def test_a_customer_cannot_wander_through_his_ipv6_network(manual_clock: ManualClock) -> None:
@@ -332,11 +347,14 @@ def test_a_range_in_a_range_ends_and_the_larger_one_is_left(manual_clock: Manual
     threats = make(manual_clock)
     threats.block("192.0.2.0/24", seconds=10, reason="small")
     threats.block("192.0.0.0/16", seconds=100, reason="large")
+    threats.block("198.51.100.7", seconds=10, reason="one")
+    threats.block("198.51.100.0/24", seconds=100, reason="large")
     manual_clock.tick(11)
     assert "large" in str(threats.explain("192.0.2.7"))
-    block = threats.check(ip="192.0.2.7").block
-    assert block is not None
-    assert block.reason == "large"
+    for address in ("192.0.2.7", "198.51.100.7"):
+        block = threats.check(ip=address).block
+        assert block is not None
+        assert block.reason == "large"
 
 
 def test_to_explain_changes_nothing(manual_clock: ManualClock) -> None:
@@ -412,19 +430,112 @@ async def test_it_guards_every_kind_of_function(manual_clock: ManualClock) -> No
             await call
 
 
-async def test_who_cannot_be_told_is_let_through_and_a_wrong_call_is_its_own_error(
+async def test_none_on_the_way_is_nobody_and_a_wrong_call_is_its_own_error(
     manual_clock: ManualClock,
 ) -> None:
     threats = make(manual_clock)
 
-    @threats.guarded(user="message.from_user.id")
+    @threats.guarded(user="message.from_user.id", chat="message.chat")
     async def handle(message: Any) -> str:
         return "handled"
 
-    assert await handle(SimpleNamespace(from_user=None)) == "handled"  # a channel's post
+    assert await handle(SimpleNamespace(from_user=None, chat=1)) == "handled"  # a channel's post
+    assert await handle(SimpleNamespace(from_user=SimpleNamespace(id=None), chat=1)) == "handled"
+    assert await handle(None) == "handled"
+    assert threats.stats().errors == 0
     wrong: Any = handle
     with pytest.raises(TypeError, match="missing a required argument"):
         await wrong()
+
+
+class Broken:
+    """Has no user, and can't say why without telling what it should not."""
+
+    @property
+    def user(self) -> int:
+        raise RuntimeError("the password is hunter2")
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (SimpleNamespace(), "AttributeError"),
+        (Broken(), "RuntimeError"),
+        (SimpleNamespace(user=SimpleNamespace(id=7)), "TypeError"),  # `.id` was forgotten
+        (SimpleNamespace(user=True), "TypeError"),
+        (SimpleNamespace(user=7.0), "TypeError"),
+    ],
+)
+async def test_a_caller_who_cannot_be_told_is_refused(
+    manual_clock: ManualClock, message: object, error: str
+) -> None:
+    threats = make(manual_clock)
+    events = heard(threats)
+
+    @threats.guarded(user="message.user")
+    async def handle(message: object) -> str:
+        return "handled"
+
+    with pytest.raises(ThreatRefusedError, match="who calls could not be told") as refused:
+        await handle(message)
+    assert (refused.value.subject, refused.value.answer) == ("unknown", "error")
+    assert "hunter2" not in str(refused.value)
+    (event,) = events
+    assert isinstance(event, GuardFailed)
+    assert (event.part, event.error, event.refused) == ("user", error, True)
+    assert threats.stats().errors == 1
+    assert threats.stats().refused == {"error": 1}
+
+
+@pytest.mark.parametrize(
+    ("mode", "on_error"), [("block", "pass"), ("observe", "refuse"), ("observe", "pass")]
+)
+async def test_a_caller_who_cannot_be_told_may_pass_as_far_as_the_rest_of_him_may(
+    manual_clock: ManualClock,
+    mode: Literal["block", "observe"],
+    on_error: Literal["refuse", "pass"],
+) -> None:
+    threats = make(manual_clock, mode=mode)
+    events = heard(threats)
+
+    @threats.guarded(user="message.user", ip="message.ip", on_error=on_error)
+    async def handle(message: object) -> str:
+        return "handled"
+
+    assert await handle(SimpleNamespace(ip="192.0.2.1")) == "handled"
+    (event,) = events
+    assert isinstance(event, GuardFailed)
+    assert not event.refused
+    assert (threats.stats().errors, threats.stats().refused) == (1, {})
+    threats.block("192.0.2.1", reason="test")
+    with pytest.raises(ThreatRefusedError, match=r"ip:192\.0\.2\.1 is blocked"):
+        await handle(SimpleNamespace(ip="192.0.2.1"))
+
+
+async def test_a_second_factor_that_cannot_be_looked_up_was_not_shown(
+    manual_clock: ManualClock,
+) -> None:
+    threats = make(manual_clock, Scenario("one", ["bad"], capacity=0, risk=70))
+    bad(threats, user=7)
+
+    @threats.guarded(user="user", verified="session.user", on_error="pass")
+    async def pay(user: int, session: object) -> str:
+        return "paid"
+
+    with pytest.raises(ThreatRefusedError, match="second factor"):
+        await pay(7, Broken())
+    assert threats.stats().errors == 1
+
+    async def ask() -> bool:
+        return False
+
+    @threats.guarded(user="user", verified=lambda user: ask())  # true, as any coroutine is
+    async def withdraw(user: int) -> str:
+        return "paid"
+
+    with pytest.raises(ThreatRefusedError, match="second factor"):
+        await withdraw(7)
+    assert threats.stats().errors == 2
 
 
 async def test_a_second_factor_is_looked_up(manual_clock: ManualClock) -> None:
@@ -456,6 +567,11 @@ def test_what_could_not_work_is_refused_at_decoration(manual_clock: ManualClock)
     sync: Any = lambda user: user  # noqa: E731
     with pytest.raises(ConfigurationError, match="async"):
         threats.guarded(user="user")(sync)
+    with pytest.raises(ConfigurationError, match="not async"):
+        threats.guarded(user=call)
+    anything: Any = "ask"
+    with pytest.raises(ConfigurationError, match="'refuse' or 'pass'"):
+        threats.guarded(user="user", on_error=anything)
 
 
 @pytest.mark.parametrize(
