@@ -36,12 +36,8 @@ from mobius_infra.perf._gc import (
     GcStats,
     GcTuner,
 )
-from mobius_infra.perf._lifespan import (
-    LifeChanged,
-    Lifespan,
-    LifespanStats,
-    PartFailed,
-)
+from mobius_infra.perf._lifespan import Lifespan
+from mobius_infra.perf._lifespan_told import LifeChanged, LifespanStats, PartFailed
 from mobius_infra.perf._loop import (
     LoopBlocked,
     LoopMonitor,
