@@ -55,6 +55,7 @@ from mobius_infra.perf._memory import (
     MemoryLevelChanged,
     MemoryMonitor,
     MemoryStats,
+    ReliefFailed,
 )
 from mobius_infra.perf._memory_objects import (
     ObjectPool,
@@ -173,6 +174,7 @@ __all__ = [
     "PoolStats",
     "PoolTimeoutError",
     "PoolUnreachable",
+    "ReliefFailed",
     "ResourceMonitor",
     "ResourceStats",
     "StuckTask",
