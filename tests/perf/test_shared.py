@@ -222,6 +222,34 @@ class TestCoalesced:
         await asyncio.gather(*tasks)
         assert work.asked == [1, True, 1.0, "1"]
 
+    async def test_named_arguments_are_told_apart_by_type_too(self, work: Work) -> None:
+        call = coalesced("c")(work)
+        tasks = [asyncio.ensure_future(call(item=each)) for each in (1, True, 1.0, 1)]
+        await turns()
+        assert list(map(type, work.asked)) == [int, bool, float]
+        for gate in work.gates:
+            gate.set_result(None)
+        await asyncio.gather(*tasks)
+
+    async def test_a_call_of_a_loop_that_was_stopped_midway_is_not_shared_by_another(self) -> None:
+        @coalesced("c")
+        async def call() -> asyncio.AbstractEventLoop:
+            await asyncio.sleep(0)
+            return asyncio.get_running_loop()
+
+        def run() -> bool:
+            first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+            left = first.create_task(call())
+            first.call_soon(first.call_soon, first.stop)
+            first.run_forever()
+            found = second.run_until_complete(asyncio.wait_for(call(), 30))
+            first.run_until_complete(left)
+            first.close()
+            second.close()
+            return found is second
+
+        assert await asyncio.to_thread(run)
+
     async def test_a_key_names_what_is_the_same(self) -> None:
         runs = 0
 
@@ -309,6 +337,41 @@ class TestBatched:
         await manual_clock.advance(0.01)
         assert (await one, await two) == (1, 2)
         assert batches == [[1, 2]]
+
+    async def test_who_leaves_a_batch_that_has_begun_leaves_the_next_one_alone(self) -> None:
+        batches: list[list[int]] = []
+        gates: list[asyncio.Future[None]] = []
+
+        @batched("b", max_size=2, max_wait=60)
+        async def few(keys: Sequence[int]) -> Mapping[int, int]:
+            batches.append(list(keys))
+            gates.append(asyncio.get_running_loop().create_future())
+            await gates[-1]
+            return {key: key for key in keys}
+
+        begun = [asyncio.ensure_future(few(each)) for each in (1, 2)]
+        await turns()
+        collected = asyncio.ensure_future(few(3))
+        await turns()
+        gates[0].set_result(None)
+        assert [await each for each in begun] == [1, 2]
+        joined = asyncio.ensure_future(few(4))
+        await turns()
+        assert batches == [[1, 2], [3, 4]]
+        gates[1].set_result(None)
+        assert (await collected, await joined) == (3, 4)
+
+    async def test_what_can_be_no_key_opens_no_batch(self) -> None:
+        by = batched("b")
+
+        @by
+        async def same(keys: Sequence[object]) -> Mapping[object, object]:
+            return {key: key for key in keys}
+
+        with pytest.raises(TypeError, match="unhashable"):
+            await same([])
+        await turns()
+        assert (by.stats().calls, by.stats().batches) == (0, 0)
 
     async def test_errors_come_by_key(self) -> None:
         broken = OSError("three")
