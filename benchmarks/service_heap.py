@@ -1,6 +1,6 @@
 """A service with a million objects, in a process of its own: how long its requests take.
 
-    python -m benchmarks.service_heap default|tuned REQUESTS [closed|open]
+    python -m benchmarks.service_heap default|tuned|usual REQUESTS [closed|open]
 
 Half of the heap is what a start leaves (modules, tables, templates): it stays. The other half is a
 cache whose oldest entries make room for new ones, so that old objects die and new ones grow old
@@ -11,6 +11,9 @@ between two, and nobody waits for it. Open: requests come when they come (a Pois
 keeps the service busy for half of the time with the default settings), and one counts from then:
 whoever comes during a collection waits. All is processor time, since the machine's other work is
 no pause of ours; the gaps between requests are added to it.
+
+Tuned: with a full collection every two seconds, so that there are some in a short run. Usual: with
+the settings that one has without giving any.
 """
 
 import asyncio
@@ -75,10 +78,10 @@ class Open:
 async def serve(mode: str, requests: int, source: Closed | Open) -> dict[str, Any]:
     tables = [entry(-1) for _ in range(ENTRIES)]
     cache = OrderedDict((number, entry(number)) for number in range(ENTRIES))
-    tuner = GcTuner(full_every=2, patience=10, interval=0.25)
+    tuner = GcTuner(full_every=2, patience=10, interval=0.25) if mode == "tuned" else GcTuner()
     seconds = []
-    async with tuner if mode == "tuned" else nullcontext():
-        if mode == "tuned":
+    async with nullcontext() if mode == "default" else tuner:
+        if mode != "default":
             tuner.settle()
         began = time.perf_counter()
         for number in range(ENTRIES, ENTRIES + requests):
@@ -96,7 +99,7 @@ async def serve(mode: str, requests: int, source: Closed | Open) -> dict[str, An
         "p99": seconds[int(len(seconds) * 0.99)],
         "worst": seconds[-1],
         "whole": whole,
-        "report": tuner.report() if mode == "tuned" else "",
+        "report": tuner.report() if mode != "default" else "",
         "idle": tuner.stats().idle,
         "forced": tuner.stats().forced,
     }

@@ -535,6 +535,26 @@ class TestDebounced:
         await manual_clock.advance(5)
         assert await last == "z"
 
+    async def test_a_burst_that_was_led_goes_on_though_its_later_callers_have_gone(
+        self, manual_clock: ManualClock
+    ) -> None:
+        runs: list[tuple[str, float]] = []
+
+        @debounced("d", 1, leading=True, clock=manual_clock)
+        async def call(text: str) -> str:
+            runs.append((text, manual_clock.monotonic()))
+            return text
+
+        assert await call("a") == "a"
+        gone = asyncio.ensure_future(call("b"))
+        await manual_clock.advance(0.5)
+        gone.cancel()
+        await turns()
+        last = asyncio.ensure_future(call("c"))
+        await manual_clock.advance(1)
+        assert await last == "c"
+        assert runs == [("a", 0), ("c", 1.5)]
+
     async def test_runs_never_overlap_even_if_one_between_them_is_given_up(
         self, manual_clock: ManualClock, work: Work
     ) -> None:

@@ -128,6 +128,21 @@ async def test_a_turn_given_to_one_who_is_just_cancelled_is_not_lost(
     assert threads.stats().under_way == threads.stats().abandoned == 0
 
 
+async def test_one_cancelled_as_his_answer_comes_abandons_no_thread(
+    threads: Threads, gate: Gate
+) -> None:
+    task = asyncio.create_task(threads.run(gate))
+    await until(lambda: gate.begun == 1)
+    gate.open()
+    while threads.stats().under_way:
+        await asyncio.sleep(0)
+    task.cancel()  # before its turn comes
+    await asyncio.wait([task])
+    assert task.cancelled()
+    stats = threads.stats()
+    assert (stats.under_way, stats.abandoned, stats.given_up) == (0, 0, 0)
+
+
 async def test_abandoned_threads_are_replaced_up_to_a_cap_and_counted(
     threads: Threads, gate: Gate
 ) -> None:
