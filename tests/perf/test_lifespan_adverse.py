@@ -339,6 +339,15 @@ async def test_it_runs_once(world: World) -> None:
         await life.run(signals=())
 
 
+async def test_one_may_be_a_part_of_another(world: World) -> None:
+    inner, outer = Lifespan("inner", clock=world.clock), world.life()
+    inner.add("one", world.part("one"))
+    outer.add("inner", inner)
+    async with outer:
+        assert inner.ready
+    assert (inner.state, world.told[-2:]) == ("ended", ["one down", "ended"])
+
+
 async def test_what_failed_is_told_with_its_error(world: World) -> None:
     life = world.life()
     told: list[object] = []

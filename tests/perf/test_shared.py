@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import assert_type
 
@@ -277,6 +278,32 @@ class TestCoalesced:
 
         results = await asyncio.gather(first(), second(), return_exceptions=True)
         assert all(isinstance(each, WorkCycleError) for each in results)
+
+    async def test_work_that_waits_no_longer_may_be_waited_for(self) -> None:
+        may_ask, gave_up, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        @coalesced("a")
+        async def a() -> str:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await b()
+            gave_up.set()
+            await may_end.wait()
+            return "a"
+
+        @coalesced("b")
+        async def b() -> str:
+            await may_ask.wait()
+            return await a()
+
+        asking = asyncio.ensure_future(b())
+        await turns()
+        first = asyncio.ensure_future(a())
+        await gave_up.wait()
+        may_ask.set()
+        await turns()
+        may_end.set()
+        assert (await first, await asking) == ("a", "a")
 
     async def test_a_task_that_the_work_has_left_behind_may_wait_for_it(self) -> None:
         behind: list[asyncio.Task[None]] = []
@@ -554,6 +581,50 @@ class TestDebounced:
         await manual_clock.advance(1)
         assert await last == "c"
         assert runs == [("a", 0), ("c", 1.5)]
+
+    async def test_a_leading_run_that_was_given_up_is_not_joined(
+        self, manual_clock: ManualClock
+    ) -> None:
+        gate = asyncio.get_running_loop().create_future()
+
+        @debounced("d", 1, leading=True, trailing=False, clock=manual_clock)
+        async def call(text: str) -> str:
+            if text == "a":
+                await gate
+            return text
+
+        gone = asyncio.ensure_future(call("a"))
+        await turns()
+        gone.cancel()
+        await turns()
+        assert await call("b") == "b"
+        await manual_clock.advance(1)
+
+    async def test_a_run_that_was_given_up_ends_before_the_next_begins(
+        self, manual_clock: ManualClock
+    ) -> None:
+        told: list[str] = []
+
+        @debounced("d", 1, clock=manual_clock)
+        async def call(text: str) -> None:
+            told.append(f"{text} begins")
+            try:
+                if text == "a":
+                    await asyncio.get_running_loop().create_future()
+            finally:
+                await manual_clock.sleep(5)  # it cleans up
+                told.append(f"{text} ends")
+
+        gone = asyncio.ensure_future(call("a"))
+        await manual_clock.advance(1)
+        gone.cancel()
+        await turns()
+        last = asyncio.ensure_future(call("b"))
+        await manual_clock.advance(2)
+        assert told == ["a begins"]
+        await manual_clock.advance(9)
+        await last
+        assert told == ["a begins", "a ends", "b begins", "b ends"]
 
     async def test_runs_never_overlap_even_if_one_between_them_is_given_up(
         self, manual_clock: ManualClock, work: Work
