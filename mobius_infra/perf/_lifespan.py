@@ -65,7 +65,9 @@ class Lifespan:
 
     All of it has `grace` seconds. What is not drained by then is closed nevertheless, and each part
     has `parting` seconds more to close; then it is cancelled, and the next one's turn has come. A
-    second signal does as if `grace` were over. No part's failure keeps another from being closed.
+    second signal does as if `grace` were over. Told to end while it starts, it starts no further
+    part, and gives the present one `grace` seconds. No part's failure keeps another from being
+    closed.
 
     Args:
         name: for numbers and events.
