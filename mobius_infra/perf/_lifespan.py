@@ -192,7 +192,9 @@ class Lifespan:
             self._change("draining")
 
     def _end_by(self, moment: float) -> None:
-        self._deadline = min(self._deadline, moment)
+        if moment >= self._deadline:
+            return  # a third signal gives no more time than the second
+        self._deadline = moment
         if self._limit is not None:
             self._limit.within(self._left())
 

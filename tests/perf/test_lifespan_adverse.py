@@ -66,6 +66,21 @@ async def test_a_second_signal_leaves_a_close_that_hangs_only_its_parting(world:
     assert world.told[-3:] == ["two: close failed", "one down", "ended"]
 
 
+async def test_more_signals_give_no_more_time(world: World) -> None:
+    life = world.life(grace=100, parting=1)
+    life.add("one", world.part("one", close=90))
+    running = asyncio.create_task(life.run(signals=()))
+    await world.clock.advance(0)
+    life.stop()
+    began = world.clock.monotonic()
+    while not running.done() and world.clock.monotonic() < began + 10:
+        life.stop()
+        await world.clock.advance(0.25)
+    assert world.clock.monotonic() - began <= 1.5
+    with pytest.raises(ExceptionGroup):
+        await running
+
+
 async def test_what_is_only_starting_has_the_grace_to_do_so(world: World) -> None:
     life = world.life(grace=10, start_timeout=60)
     life.add("one", world.part("one"))
