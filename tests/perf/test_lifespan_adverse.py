@@ -108,6 +108,17 @@ async def test_a_second_signal_gives_up_what_starts(world: World) -> None:
     assert world.told[-2:] == ["one down", "ended"]
 
 
+async def test_after_a_start_that_failed_a_close_that_hangs_has_the_grace(world: World) -> None:
+    life = world.life(grace=10)
+    life.add("one", world.part("one", close=90))
+    life.add("two", world.part("two", start=OSError("no")))
+    running = asyncio.create_task(life.run(signals=()))
+    assert 10 <= await finished(world, running) <= 10.5
+    with pytest.raises(OSError, match="no"):
+        await running
+    assert world.told[-2:] == ["one: close failed", "ended"]
+
+
 async def test_a_first_signal_gives_no_more_time_to_start(world: World) -> None:
     life = world.life(grace=100, start_timeout=10)
     life.add("one", world.part("one", start=99))
