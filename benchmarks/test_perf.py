@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import log2
+from statistics import median
 from typing import Any, Self
 
 import pytest
@@ -23,10 +24,13 @@ from mobius_infra.perf import (
     Pool,
     ResourceMonitor,
     Tuner,
+    TunerDecided,
     find_stuck_tasks,
 )
 
 Figure = Callable[[str, str], None]
+
+SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 64)
 
 
 def alone(module: str, *args: str) -> dict[str, Any]:
@@ -56,13 +60,16 @@ def test_watching_the_loop_takes_less_than_half_a_percent(record_figure: Figure)
 
 
 def test_requests_on_a_heap_of_a_million_objects(record_figure: Figure) -> None:
-    """The processor time of each request, collections included."""
+    """The processor time of each request, collections included, and of an open loop beside it."""
     default, tuned = (alone("service_heap", mode, "1500") for mode in ("default", "tuned"))
     for name in ("p50", "p99", "worst", "whole"):
         times = f"{default[name] * 1e3:.1f} / {tuned[name] * 1e3:.1f} ms"
         record_figure(f"{name}, default / tuned", f"{times} {default[name] / tuned[name]:.1f} x")
     for line in tuned["report"].splitlines():
         record_figure(line, "")
+    there, then = (alone("service_heap", mode, "1000", "open") for mode in ("default", "tuned"))
+    times = f"{there['p99'] * 1e3:.0f} / {then['p99'] * 1e3:.0f} ms"
+    record_figure("p99 of an open loop", f"{times} {there['p99'] / then['p99']:.1f} x")
     assert default["p99"] >= 5 * tuned["p99"]
 
 
@@ -108,22 +115,36 @@ class TestTuner:
             decisions = tuner.stats().decisions
             trials += sum(decisions.values())
             moves += decisions.get("kept", 0)
-        record_figure(f"moves in {trials} trials", f"{moves / trials:.2%}")
+        record_figure(f"moves under noise, in {trials} trials", f"{moves / trials:.2%}")
         assert moves / trials < 0.02  # one in a hundred is meant
 
     @pytest.mark.parametrize("start", [1, 64])
     def test_real(self, server: int, start: int, record_figure: Figure) -> None:
-        """A pool's size, by what a server in another process gets done over real connections."""
-        sizes = (1, 2, 4, 8, 12, 16, 24, 32, 64)
-        fixed = {size: asyncio.run(served(server, size, 1.0)) for size in sizes}
+        """A pool's size, by what a server in another process gets done over real connections.
+
+        Shown, not asserted: what is best changes with what else the machine does. That a tuner
+        gets there is asserted where the workload is simulated, in `tests/perf/test_tuner.py`.
+        """
+        fixed = {size: asyncio.run(served(server, size, 1.0)) for size in SIZES}
         best = max(fixed, key=lambda size: fixed[size])
         end, decisions = asyncio.run(tuned(server, start))
-        reached = asyncio.run(served(server, end, 1.0))
-        again = asyncio.run(served(server, best, 1.0))  # the machine may be busier by now
-        record_figure(f"best fixed size {best}", f"{fixed[best]:.0f} a second")
-        record_figure(f"at {start} fixed", f"{fixed[start]:.0f} a second")
-        record_figure(f"from {start} to {end} in {decisions} decisions", f"{reached:.0f} a second")
-        assert reached >= 0.8 * again
+        # In turns, since the machine may be busier by now than it was during the sweep.
+        turns = [
+            (asyncio.run(served(server, end, 1.0)), asyncio.run(served(server, best, 1.0)))
+            for _ in range(3)
+        ]
+        reached, again = (median(each) for each in zip(*turns, strict=True))
+        sweep = " ".join(f"{size}:{rate:.0f}" for size, rate in fixed.items())
+        record_figure("a second, by fixed size", sweep)
+        kept = [f"{start}", *(f"{each.tried:g}" for each in decisions if each.outcome == "kept")]
+        record_figure(f"kept, in {len(decisions)} decisions", " -> ".join(kept))
+        record_figure(f"at {end}, of the best fixed size {best}", f"{reached / again:.0%}")
+
+    def test_real_noise(self, server: int, record_figure: Figure) -> None:
+        """The same, with a knob that turns nothing: whatever moves, moves in error."""
+        decisions = asyncio.run(idly_tuned(server))
+        moves = sum(each.outcome == "kept" for each in decisions)
+        record_figure(f"moves under noise, in {len(decisions)} trials", str(moves))
 
 
 def throughput(size: float) -> float:
@@ -188,7 +209,7 @@ async def served(port: int, size: int, seconds: float) -> float:
         return rate()
 
 
-async def tuned(port: int, start: int) -> tuple[int, int]:
+async def tuned(port: int, start: int) -> tuple[int, Sequence[TunerDecided]]:
     async with Users(port, start) as users:
         size = Knob(
             "pool size",
@@ -197,11 +218,25 @@ async def tuned(port: int, start: int) -> tuple[int, int]:
             least=1,
             most=64,
         )
-        rate = PerSecond(lambda: users.done)
-        tuner = Tuner("pool", [size], rate, interval=0.15, settle=0.05, cool_down=0.1, rest=60)
-        async with tuner:
-            await asyncio.sleep(40)
-        return int(tuner.stats().value["pool size"]), len(tuner.decisions)
+        decisions, end = await for_a_while(users, size, seconds=40, rest=60)
+        return int(end), decisions
+
+
+async def idly_tuned(port: int) -> Sequence[TunerDecided]:
+    value = [16.0]
+    nothing = Knob("nothing", lambda: value[0], lambda x: value.__setitem__(0, x), 1, 256)
+    async with Users(port, 16) as users:
+        return (await for_a_while(users, nothing, seconds=40, rest=0))[0]
+
+
+async def for_a_while(
+    users: Users, knob: Knob, *, seconds: float, rest: float
+) -> tuple[Sequence[TunerDecided], float]:
+    rate = PerSecond(lambda: users.done)
+    tuner = Tuner("t", [knob], rate, interval=0.15, settle=0.05, cool_down=0.1, rest=rest)
+    async with tuner:
+        await asyncio.sleep(seconds)
+    return list(tuner.decisions), tuner.stats().value[knob.name]
 
 
 @pytest.mark.benchmark(group="a buffer, made or used again")

@@ -36,12 +36,8 @@ from mobius_infra.perf._gc import (
     GcStats,
     GcTuner,
 )
-from mobius_infra.perf._lifespan import (
-    LifeChanged,
-    Lifespan,
-    LifespanStats,
-    PartFailed,
-)
+from mobius_infra.perf._lifespan import Lifespan
+from mobius_infra.perf._lifespan_told import LifeChanged, LifespanStats, PartFailed
 from mobius_infra.perf._loop import (
     LoopBlocked,
     LoopMonitor,
@@ -59,6 +55,7 @@ from mobius_infra.perf._memory import (
     MemoryLevelChanged,
     MemoryMonitor,
     MemoryStats,
+    ReliefFailed,
 )
 from mobius_infra.perf._memory_objects import (
     ObjectPool,
@@ -177,6 +174,7 @@ __all__ = [
     "PoolStats",
     "PoolTimeoutError",
     "PoolUnreachable",
+    "ReliefFailed",
     "ResourceMonitor",
     "ResourceStats",
     "StuckTask",

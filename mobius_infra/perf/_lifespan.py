@@ -7,74 +7,37 @@ groups and cancel scopes, which must be left where they were entered.
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
+from math import inf
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from mobius_infra.core import (
     Clock,
     ConfigurationError,
-    Event,
     Events,
-    Stats,
     SystemClock,
-    counter,
-    gauge,
     require,
-    state,
 )
 from mobius_infra.perf._checks import require_name, require_seconds
-from mobius_infra.perf._pool_timer import within
+from mobius_infra.perf._lifespan_signals import SIGNALS, listening
+from mobius_infra.perf._lifespan_told import (
+    LifeChanged,
+    LifespanStats,
+    LifeState,
+    PartFailed,
+    Phase,
+)
+from mobius_infra.perf._pool_timer import Limit, within
 
 log = logging.getLogger("mobius_infra")
 
-LifeState = Literal["new", "starting", "ready", "draining", "closing", "ended"]
-Phase = Literal["start", "drain", "close"]
 Drain = Callable[[], Awaitable[object]]
 Part = AbstractAsyncContextManager[object]
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LifeChanged(Event):
-    """The service is in another state.
-
-    Attributes:
-        state: which.
-        reason: why it ends: a signal's name, or what was given to `stop`. Empty before.
-    """
-
-    state: LifeState
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartFailed(Event):
-    """A part did not start, drain or close as it should. It is logged too.
-
-    Attributes:
-        part: its name.
-        phase: what it was doing.
-        error: what it raised; a `TimeoutError` if it took longer than it may.
-    """
-
-    part: str
-    phase: Phase
-    error: BaseException
-
-
-@dataclass(frozen=True, slots=True)
-class LifespanStats(Stats):
-    """A snapshot of a `Lifespan`."""
-
-    state: str = state("new, starting, ready, draining, closing or ended")
-    parts: int = gauge("Parts that have started and not yet been closed")
-    failures: Mapping[str, int] = counter("Parts that failed, by what they did", label="phase")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +65,9 @@ class Lifespan:
 
     All of it has `grace` seconds. What is not drained by then is closed nevertheless, and each part
     has `parting` seconds more to close; then it is cancelled, and the next one's turn has come. A
-    second signal does as if `grace` were over. No part's failure keeps another from being closed.
+    second signal does as if `grace` were over. Told to end while it starts, it starts no further
+    part, and gives the present one `grace` seconds. No part's failure keeps another from being
+    closed.
 
     Args:
         name: for numbers and events.
@@ -119,8 +84,9 @@ class Lifespan:
     """
 
     __slots__ = (
-        "_clock", "_deadline", "_entered", "_entries", "_failures", "_grace", "_hurry", "_parting",
-        "_reason", "_settle", "_start_timeout", "_state", "_stop", "events", "name",
+        "_clock", "_deadline", "_entered", "_entries", "_failures", "_grace", "_hurry", "_limit",
+        "_parting", "_reason", "_settle", "_start_by", "_start_timeout", "_state", "_stop",
+        "events", "name",
     )  # fmt: skip
 
     def __init__(
@@ -150,7 +116,9 @@ class Lifespan:
         self._entered: list[str] = []
         self._state: LifeState = "new"
         self._reason = ""
-        self._deadline = 0.0
+        self._deadline = inf
+        self._start_by = inf
+        self._limit: Limit | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._failures: dict[str, int] = dict.fromkeys(("start", "drain", "close"), 0)
@@ -212,14 +180,38 @@ class Lifespan:
 
     def stop(self, reason: str = "asked to") -> None:
         """Begin to end; called again, stop waiting for what is not done. For the loop's thread."""
+        now = self._clock.monotonic()
         if self._stop.is_set():
             self._hurry.set()
-            self._deadline = min(self._deadline, self._clock.monotonic())
+            self._end_by(now)
             return
         self._reason = reason
         self._stop.set()
+        self._end_by(now + self._grace)
         if self._state == "ready":  # else it is not up yet, or ends already
-            self._drain_from_now()
+            self._change("draining")
+
+    def _end_by(self, moment: float) -> None:
+        if moment >= self._deadline:
+            return  # a third signal gives no more time than the second
+        self._deadline = moment
+        if self._limit is not None:
+            self._limit.within(self._left())
+
+    def _left(self) -> float:
+        """Return the seconds that what goes on may take."""
+        left = self._deadline - self._clock.monotonic()
+        if self._state == "starting":
+            return max(min(left, self._start_by - self._clock.monotonic()), 0.0)
+        return max(left, self._parting)
+
+    async def _limited(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Start or close a part; a signal meanwhile leaves it less time."""
+        self._limit = Limit(self._clock, self._left())
+        try:
+            await self._limit.keep(work)
+        finally:
+            self._limit = None
 
     async def until_stopped(self) -> None:
         """Wait until `stop` is called, or a signal of `run` comes."""
@@ -235,13 +227,15 @@ class Lifespan:
         Args:
             work: runs meanwhile, in a task. It is cancelled when draining begins, after `settle`;
                 if it returns or raises before, the service ends.
-            signals: what is waited for. The handlers before are put back.
+            signals: what is waited for. The handlers before are put back. None can be heard
+                outside the main thread, nor by two at once: there it is `()`.
 
         Raises:
+            ConfigurationError: if it ran before, or can't hear these signals.
             ExceptionGroup: of what parts raised when they were closed.
             BaseException: what a part raised at the start, or what `work` raised.
         """
-        with self._listening(signals):
+        with listening(signals, self.stop):
             async with self:
                 if work is None:
                     await self.until_stopped()
@@ -261,21 +255,6 @@ class Lifespan:
         if task.done() and not task.cancelled():
             task.result()
 
-    @contextmanager
-    def _listening(self, signals: Sequence[signal.Signals]) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-
-        def hear(number: int) -> None:
-            loop.call_soon_threadsafe(self.stop, signal.Signals(number).name)
-
-        # Not the loop's own handlers: they can't say what was there before.
-        before = {each: signal.signal(each, lambda number, _: hear(number)) for each in signals}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
     async def __aenter__(self) -> Self:
         require(self._state == "new", "lifespan", self.name, "entered once")
         order = self.order()
@@ -286,23 +265,25 @@ class Lifespan:
                     break
                 await self._start(name)
         except BaseException:
-            self._deadline = self._clock.monotonic() + self._grace
+            self._end_by(self._clock.monotonic() + self._grace)
             await self._close_all()
             raise
-        if self._stop.is_set():
-            self._drain_from_now()
-        else:
-            self._change("ready")
+        self._change("draining" if self._stop.is_set() else "ready")
         return self
 
     async def _start(self, name: str) -> None:
+        cancelled = _cancellations()
+        self._start_by = self._clock.monotonic() + self._start_timeout
         try:
-            await within(self._clock, self._start_timeout, self._entries[name].part.__aenter__)
+            await self._limited(self._entries[name].part.__aenter__)
         except BaseException as error:
             error.add_note(f"part {name!r} of {self.name!r} did not start")
-            self._failed(name, "start", error)
+            if isinstance(error, Exception) or _cancellations() == cancelled:
+                self._failed(name, "start", error)
             raise
         self._entered.append(name)
+        if _cancellations() > cancelled:  # which the part has swallowed
+            raise asyncio.CancelledError
 
     async def __aexit__(
         self,
@@ -320,10 +301,6 @@ class Lifespan:
         if errors and error is None:
             raise ExceptionGroup(f"parts of {self.name!r} were not closed well", errors)
 
-    def _drain_from_now(self) -> None:
-        self._deadline = self._clock.monotonic() + self._grace
-        self._change("draining")
-
     async def _settled(self) -> None:
         """Wait until nobody should send work here any more."""
         until = self._deadline - self._grace + self._settle
@@ -337,12 +314,13 @@ class Lifespan:
                 continue
             try:
                 left = max(self._deadline - self._clock.monotonic(), 0.0)
-                await within(self._clock, left, partial(self._unless_hurried, drain))
+                if not await within(self._clock, left, partial(self._unless_hurried, drain)):
+                    raise TimeoutError("it had not drained when told to hurry, or cancelled itself")
             except Exception as error:  # noqa: BLE001 - told and counted
                 self._failed(name, "drain", error)
 
-    async def _unless_hurried(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Do `work`, until a second signal."""
+    async def _unless_hurried(self, work: Callable[[], Awaitable[object]]) -> bool:
+        """Do `work`, until a second signal; say whether it came to its end."""
         doing = asyncio.ensure_future(_awaited(work))
         hurried = asyncio.ensure_future(self._hurry.wait())
         try:
@@ -350,8 +328,10 @@ class Lifespan:
         finally:
             hurried.cancel()
             await self._give_up(doing)
-        if doing.done() and not doing.cancelled():
-            doing.result()
+        if not doing.done() or doing.cancelled():
+            return False
+        doing.result()
+        return True
 
     async def _give_up(self, task: "asyncio.Future[object]") -> None:
         """Cancel a task, and wait for its end; for one that resists not for long."""
@@ -361,30 +341,34 @@ class Lifespan:
             resting = asyncio.ensure_future(self._clock.sleep(self._parting))
             await asyncio.wait([task, resting], return_when=asyncio.FIRST_COMPLETED)
             resting.cancel()
+            if not task.done():
+                log.warning("%r: left behind, since it resists: %r", self.name, task)
 
     async def _close_all(self) -> list[Exception]:
         """Close what has started, come what may; return what was raised."""
         self._change("closing")
         errors: list[Exception] = []
-        cancelled: asyncio.CancelledError | None = None
+        passing: BaseException | None = None
+        cancelled = _cancellations()
         while self._entered:
             name = self._entered[-1]
-            left = max(self._deadline - self._clock.monotonic(), self._parting)
+            before = _cancellations()
             try:
-                await within(self._clock, left, self._leaver(name))
-            except asyncio.CancelledError as error:
-                cancelled = error  # the others are closed none the less
-            except Exception as error:  # noqa: BLE001 - told, counted and raised
-                self._failed(name, "close", error)
-                errors.append(error)
+                await self._limited(partial(self._entries[name].part.__aexit__, None, None, None))
+            except BaseException as error:  # noqa: BLE001 - the others are closed none the less
+                if isinstance(error, Exception):
+                    errors.append(error)
+                else:
+                    passing = error
+                if isinstance(error, Exception) or _cancellations() == before:
+                    self._failed(name, "close", error)
             self._entered.pop()
         self._change("ended")
-        if cancelled is not None:
-            raise cancelled
+        if passing is None and _cancellations() > cancelled:  # which a part has swallowed
+            passing = asyncio.CancelledError()
+        if passing is not None:
+            raise passing
         return errors
-
-    def _leaver(self, name: str) -> Callable[[], Awaitable[object]]:
-        return lambda: self._entries[name].part.__aexit__(None, None, None)
 
     def _change(self, to: LifeState) -> None:
         self._state = to
@@ -408,3 +392,9 @@ class Lifespan:
 
 async def _awaited(work: Callable[[], Awaitable[object]]) -> object:
     return await work()
+
+
+def _cancellations() -> int:
+    """Return how often the current task was cancelled, to tell it from a part's own error."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0

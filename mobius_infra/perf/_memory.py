@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -45,7 +45,7 @@ class MemoryStats(Stats):
     slack_bytes: int | None = gauge("Free in the C allocator, but not given back")
     growth: float | None = gauge("Bytes a second by which the least use grows")
     reliefs: int = counter("Functions called to make room")
-    relief_failures: int = counter("Of these, calls that raised")
+    relief_failures: int = counter("Of these, calls that raised or took too long")
     trims: int = counter("Times that the allocator was made to give back")
     leaks_suspected: int = counter("Times that memory grew as if it leaked")
 
@@ -75,6 +75,14 @@ class LeakSuspected(Event):
     types: tuple[Grown, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliefFailed(Event):
+    """A function that should make room raised, or took too long (`TimeoutError`)."""
+
+    function: Relief
+    error: Exception
+
+
 class MemoryMonitor:
     """Watches how much memory is in use, and makes room before the system kills.
 
@@ -97,6 +105,8 @@ class MemoryMonitor:
         margin: a level ends this share below where it begins.
         interval: seconds between two looks, about 0.1 ms each.
         again: seconds after which functions are called again while a level lasts.
+        patience: seconds that an async function may take to make room; then it is cancelled, or
+            left behind if it resists. Until then nothing is looked at.
         window: seconds of which the least use counts; it is a leak if that rises over eight.
         leak: share by which it has to rise over these.
         clock: for all durations.
@@ -120,6 +130,7 @@ class MemoryMonitor:
         "_limit",
         "_minima",
         "_numbers",
+        "_patience",
         "_reliefs",
         "_relieved",
         "_source",
@@ -140,6 +151,7 @@ class MemoryMonitor:
         margin: float = 0.05,
         interval: float = 1.0,
         again: float = 30.0,
+        patience: float = 10.0,
         window: float = 60.0,
         leak: float = 0.05,
         clock: Clock | None = None,
@@ -154,7 +166,8 @@ class MemoryMonitor:
         )
         require(is_number(high) and 0 < high < critical, "high", high, "above 0, below `critical`")
         require(is_number(margin) and 0 <= margin < high, "margin", margin, "in [0, high)")
-        for field, value in (("interval", interval), ("again", again), ("window", window)):
+        seconds = {"interval": interval, "again": again, "patience": patience, "window": window}
+        for field, value in seconds.items():
             require(is_number(value) and value > 0, field, value, "a positive number of seconds")
         require(is_number(leak) and leak > 0, "leak", leak, "a positive share")
         self.name = name
@@ -163,6 +176,7 @@ class MemoryMonitor:
         self._limit = limit
         self._levels = Levels(high, critical, margin)
         self._interval, self._again, self._leak = interval, again, leak
+        self._patience = patience
         self._minima = Minima(window)
         self._clock = clock or SystemClock()
         self._cgroup = cgroup or Cgroup()
@@ -178,7 +192,8 @@ class MemoryMonitor:
     def relieve(self, level: MemoryLevel, function: Relief) -> Callable[[], None]:
         """Call a function, async or not, at `level` and above; return one that ends that.
 
-        Nothing is looked at until an async one has returned.
+        Nothing is looked at until an async one has returned, or has had its `patience`. One that
+        is not async must not block: it runs in the loop's thread.
         """
         require(level in LEVELS[1:], "level", level, "'high' or 'critical'")
         entry = level, function
@@ -235,11 +250,33 @@ class MemoryMonitor:
             try:
                 answer = function()
                 if isawaitable(answer):
-                    await answer
-            except Exception:
+                    await self._bounded(answer)
+            except Exception as error:
                 self._numbers["relief_failures"] += 1
                 log.exception("%r: %r could not make room", self.name, function)
+                at = self._clock.time()
+                self.events.emit(
+                    ReliefFailed(source=self.name, at=at, function=function, error=error)
+                )
         await self.trim()
+
+    async def _bounded(self, answer: Awaitable[object]) -> None:
+        """Wait for the answer, as long as `patience` lasts.
+
+        In a task of its own: one that resists its cancellation must not hold up the monitor.
+        """
+        doing = asyncio.ensure_future(answer)
+        timer = asyncio.ensure_future(self._clock.sleep(self._patience))
+        try:
+            await asyncio.wait((doing, timer), return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                raise TimeoutError(f"it took longer than {self._patience:g} s")
+            if doing.cancelled():
+                raise RuntimeError("it cancelled itself")
+            doing.result()
+        finally:
+            timer.cancel()
+            doing.cancel()
 
     async def trim(self) -> bool:
         """Make the C allocator give back what is free; False where it can't, or had nothing."""

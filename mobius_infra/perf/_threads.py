@@ -127,7 +127,7 @@ class Threads:
             try:
                 raise error
             finally:
-                del error  # its traceback refers to this frame
+                del answer, error  # the error refers to this frame, both to it
         found: R = result
         return found
 
@@ -179,6 +179,8 @@ class Threads:
             loop.call_soon_threadsafe(self._ended, answer, (result, error))
         except RuntimeError:  # the loop is closed; its end had cancelled the caller
             self._late.append(None)
+        finally:
+            del answer, error  # the error refers to this frame, both to it
 
     def _ended(self, answer: asyncio.Future[Answer], outcome: Answer) -> None:
         if answer.done():

@@ -175,7 +175,7 @@ class WorkQueue(Generic[T]):
         while self._waiting and len(self._tasks) < self._limit:
             self._begin(heappop(self._waiting))
             self._let_in()
-        if not self._waiting and not self._tasks:
+        if not self._tasks:  # then nothing waits either
             self._waiters.wake()
 
     def _let_in(self) -> None:

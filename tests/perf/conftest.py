@@ -1,4 +1,4 @@
-"""What holds after every test of async work."""
+"""What holds after every test of async work, and what several files share."""
 
 import asyncio
 import gc
@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
+from mobius_infra.testing import ManualClock
+from tests.perf.lifespan_world import World
 
 
 @pytest.fixture
@@ -19,3 +22,9 @@ async def nothing_is_left() -> AsyncIterator[None]:
     gc.collect(1)  # what the test left is young
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert not told
+
+
+@pytest.fixture
+def world(manual_clock: ManualClock) -> World:
+    """Give a service whose parts say what happens to them."""
+    return World(manual_clock)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 
 import pytest
@@ -270,6 +271,42 @@ class TestWorkQueue:
             await turns()
             gates.end("d")
         assert gates.order == "abd"
+
+    @pytest.mark.parametrize("step", range(6))
+    async def test_room_is_not_given_to_one_who_is_just_being_cancelled(
+        self, gates: Gates, step: int
+    ) -> None:
+        async with WorkQueue("q", gates.call, size=1) as queue:
+            for each in "ab":
+                await queue.put(each)
+            putting = asyncio.create_task(queue.put("c"))
+            await turns()
+            gates.end("a")
+            await turns(step)
+            putting.cancel()
+            await asyncio.wait([putting])
+            gates.end("b")
+            await queue.put("d")
+            await turns()
+            if "c" in gates.begun:  # it was let in before
+                gates.end("c")
+                await turns()
+            gates.end("d")
+        assert queue.stats().succeeded == len(gates.begun)
+
+    async def test_what_ends_though_it_is_cancelled_was_handled(
+        self, manual_clock: ManualClock
+    ) -> None:
+        async def finish(item: str) -> None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.get_running_loop().create_future()
+
+        queue = WorkQueue("q", finish, clock=manual_clock)
+        queue.put_nowait("a")
+        queue.put_nowait("b")
+        await turns()
+        assert await queue.close(0) == ["b"]
+        assert queue.stats().succeeded == 1
 
     async def test_an_error_of_the_handler_is_told_and_the_next_follows(
         self, gates: Gates, caplog: pytest.LogCaptureFixture

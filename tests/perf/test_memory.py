@@ -14,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobius_infra.core import Cgroup, ConfigurationError
-from mobius_infra.perf import LeakSuspected, MemoryLevelChanged, MemoryMonitor, count_types
+from mobius_infra.perf import (
+    LeakSuspected,
+    MemoryLevelChanged,
+    MemoryMonitor,
+    ReliefFailed,
+    count_types,
+)
 from mobius_infra.perf._memory_allocator import Allocator
 from mobius_infra.perf._memory_step import LEVELS, WINDOWS, Levels, Minima, rises
 from mobius_infra.perf._memory_types import Grown, grown
@@ -110,6 +116,80 @@ async def test_a_function_that_raises_keeps_none_of_the_others(
     stats = memory.stats()
     assert (stats.reliefs, stats.relief_failures, stats.level) == (2, 1, "high")
     assert "could not make room" in caplog.text
+
+
+@pytest.mark.parametrize("resists", [False, True])
+async def test_one_that_hangs_is_given_up_told_and_counted(
+    ram: Ram, manual_clock: ManualClock, resists: bool
+) -> None:
+    memory, called, ended = monitor(ram, manual_clock, patience=5), list[float](), asyncio.Event()
+    failed: list[ReliefFailed] = []
+    memory.events.subscribe(lambda e: failed.append(e) if isinstance(e, ReliefFailed) else None)
+
+    async def hang() -> None:
+        while not ended.is_set():
+            try:
+                await ended.wait()
+            except asyncio.CancelledError:
+                if not resists:
+                    raise
+
+    memory.relieve("high", hang)
+    memory.relieve("high", lambda: called.append(manual_clock.monotonic()))
+    ram.used = 850 * MIB
+    async with memory:
+        await manual_clock.advance(4)
+        assert called == []
+        await manual_clock.advance(1)
+        assert called == [5]
+        ram.used = 100 * MIB
+        await manual_clock.advance(1)
+        assert memory.level == "normal"  # it goes on looking
+    stats = memory.stats()
+    assert (stats.reliefs, stats.relief_failures) == (2, 1)
+    (told,) = failed
+    assert told.function is hang
+    assert isinstance(told.error, TimeoutError)
+    ended.set()
+    await asyncio.sleep(0)
+
+
+async def test_one_that_cancels_itself_does_not_end_the_monitor(
+    ram: Ram, manual_clock: ManualClock
+) -> None:
+    memory = monitor(ram, manual_clock)
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    memory.relieve("high", cancelled)
+    ram.used = 850 * MIB
+    async with memory:
+        await manual_clock.advance(1)
+        ram.used = 100 * MIB
+        await manual_clock.advance(1)
+        assert memory.level == "normal"
+    assert memory.stats().relief_failures == 1
+
+
+async def test_left_while_room_is_made_it_cancels_what_makes_it(
+    ram: Ram, manual_clock: ManualClock
+) -> None:
+    memory, told = monitor(ram, manual_clock), list[str]()
+
+    async def slow() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            told.append("ended")
+
+    memory.relieve("high", slow)
+    ram.used = 850 * MIB
+    async with memory:
+        await manual_clock.advance(1)
+    await asyncio.sleep(0)
+    assert told == ["ended"]
+    assert memory.stats().relief_failures == 0
 
 
 @given(st.lists(st.floats(0, 1), min_size=1))
@@ -279,7 +359,8 @@ async def test_it_looks_by_itself_and_leaves_nothing(ram: Ram, manual_clock: Man
     ("field", "value"),
     [
         ("limit", 0), ("high", 0.95), ("high", nan), ("critical", 1.5), ("margin", -1),
-        ("interval", 0), ("again", True), ("window", nan), ("leak", 0), ("name", ""),
+        ("interval", 0), ("again", True), ("patience", 0), ("window", nan), ("leak", 0),
+        ("name", ""),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(field: str, value: float) -> None:

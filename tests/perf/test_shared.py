@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import assert_type
 
@@ -222,6 +223,34 @@ class TestCoalesced:
         await asyncio.gather(*tasks)
         assert work.asked == [1, True, 1.0, "1"]
 
+    async def test_named_arguments_are_told_apart_by_type_too(self, work: Work) -> None:
+        call = coalesced("c")(work)
+        tasks = [asyncio.ensure_future(call(item=each)) for each in (1, True, 1.0, 1)]
+        await turns()
+        assert list(map(type, work.asked)) == [int, bool, float]
+        for gate in work.gates:
+            gate.set_result(None)
+        await asyncio.gather(*tasks)
+
+    async def test_a_call_of_a_loop_that_was_stopped_midway_is_not_shared_by_another(self) -> None:
+        @coalesced("c")
+        async def call() -> asyncio.AbstractEventLoop:
+            await asyncio.sleep(0)
+            return asyncio.get_running_loop()
+
+        def run() -> bool:
+            first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+            left = first.create_task(call())
+            first.call_soon(first.call_soon, first.stop)
+            first.run_forever()
+            found = second.run_until_complete(asyncio.wait_for(call(), 30))
+            first.run_until_complete(left)
+            first.close()
+            second.close()
+            return found is second
+
+        assert await asyncio.to_thread(run)
+
     async def test_a_key_names_what_is_the_same(self) -> None:
         runs = 0
 
@@ -249,6 +278,32 @@ class TestCoalesced:
 
         results = await asyncio.gather(first(), second(), return_exceptions=True)
         assert all(isinstance(each, WorkCycleError) for each in results)
+
+    async def test_work_that_waits_no_longer_may_be_waited_for(self) -> None:
+        may_ask, gave_up, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        @coalesced("a")
+        async def a() -> str:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await b()
+            gave_up.set()
+            await may_end.wait()
+            return "a"
+
+        @coalesced("b")
+        async def b() -> str:
+            await may_ask.wait()
+            return await a()
+
+        asking = asyncio.ensure_future(b())
+        await turns()
+        first = asyncio.ensure_future(a())
+        await gave_up.wait()
+        may_ask.set()
+        await turns()
+        may_end.set()
+        assert (await first, await asking) == ("a", "a")
 
     async def test_a_task_that_the_work_has_left_behind_may_wait_for_it(self) -> None:
         behind: list[asyncio.Task[None]] = []
@@ -309,6 +364,41 @@ class TestBatched:
         await manual_clock.advance(0.01)
         assert (await one, await two) == (1, 2)
         assert batches == [[1, 2]]
+
+    async def test_who_leaves_a_batch_that_has_begun_leaves_the_next_one_alone(self) -> None:
+        batches: list[list[int]] = []
+        gates: list[asyncio.Future[None]] = []
+
+        @batched("b", max_size=2, max_wait=60)
+        async def few(keys: Sequence[int]) -> Mapping[int, int]:
+            batches.append(list(keys))
+            gates.append(asyncio.get_running_loop().create_future())
+            await gates[-1]
+            return {key: key for key in keys}
+
+        begun = [asyncio.ensure_future(few(each)) for each in (1, 2)]
+        await turns()
+        collected = asyncio.ensure_future(few(3))
+        await turns()
+        gates[0].set_result(None)
+        assert [await each for each in begun] == [1, 2]
+        joined = asyncio.ensure_future(few(4))
+        await turns()
+        assert batches == [[1, 2], [3, 4]]
+        gates[1].set_result(None)
+        assert (await collected, await joined) == (3, 4)
+
+    async def test_what_can_be_no_key_opens_no_batch(self) -> None:
+        by = batched("b")
+
+        @by
+        async def same(keys: Sequence[object]) -> Mapping[object, object]:
+            return {key: key for key in keys}
+
+        with pytest.raises(TypeError, match="unhashable"):
+            await same([])
+        await turns()
+        assert (by.stats().calls, by.stats().batches) == (0, 0)
 
     async def test_errors_come_by_key(self) -> None:
         broken = OSError("three")
@@ -471,6 +561,70 @@ class TestDebounced:
         last = asyncio.ensure_future(call("z"))
         await manual_clock.advance(5)
         assert await last == "z"
+
+    async def test_a_burst_that_was_led_goes_on_though_its_later_callers_have_gone(
+        self, manual_clock: ManualClock
+    ) -> None:
+        runs: list[tuple[str, float]] = []
+
+        @debounced("d", 1, leading=True, clock=manual_clock)
+        async def call(text: str) -> str:
+            runs.append((text, manual_clock.monotonic()))
+            return text
+
+        assert await call("a") == "a"
+        gone = asyncio.ensure_future(call("b"))
+        await manual_clock.advance(0.5)
+        gone.cancel()
+        await turns()
+        last = asyncio.ensure_future(call("c"))
+        await manual_clock.advance(1)
+        assert await last == "c"
+        assert runs == [("a", 0), ("c", 1.5)]
+
+    async def test_a_leading_run_that_was_given_up_is_not_joined(
+        self, manual_clock: ManualClock
+    ) -> None:
+        gate = asyncio.get_running_loop().create_future()
+
+        @debounced("d", 1, leading=True, trailing=False, clock=manual_clock)
+        async def call(text: str) -> str:
+            if text == "a":
+                await gate
+            return text
+
+        gone = asyncio.ensure_future(call("a"))
+        await turns()
+        gone.cancel()
+        await turns()
+        assert await call("b") == "b"
+        await manual_clock.advance(1)
+
+    async def test_a_run_that_was_given_up_ends_before_the_next_begins(
+        self, manual_clock: ManualClock
+    ) -> None:
+        told: list[str] = []
+
+        @debounced("d", 1, clock=manual_clock)
+        async def call(text: str) -> None:
+            told.append(f"{text} begins")
+            try:
+                if text == "a":
+                    await asyncio.get_running_loop().create_future()
+            finally:
+                await manual_clock.sleep(5)  # it cleans up
+                told.append(f"{text} ends")
+
+        gone = asyncio.ensure_future(call("a"))
+        await manual_clock.advance(1)
+        gone.cancel()
+        await turns()
+        last = asyncio.ensure_future(call("b"))
+        await manual_clock.advance(2)
+        assert told == ["a begins"]
+        await manual_clock.advance(9)
+        await last
+        assert told == ["a begins", "a ends", "b begins", "b ends"]
 
     async def test_runs_never_overlap_even_if_one_between_them_is_given_up(
         self, manual_clock: ManualClock, work: Work

@@ -1,8 +1,10 @@
 """Threads for what blocks: limits, context, and threads whose caller has gone."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from typing import assert_type
@@ -126,6 +128,39 @@ async def test_a_turn_given_to_one_who_is_just_cancelled_is_not_lost(
     await asyncio.wait([waiting, *tasks])
     assert waiting.cancelled()
     assert threads.stats().under_way == threads.stats().abandoned == 0
+
+
+async def test_one_cancelled_as_his_answer_comes_abandons_no_thread(
+    threads: Threads, gate: Gate
+) -> None:
+    task = asyncio.create_task(threads.run(gate))
+    await until(lambda: gate.begun == 1)
+    gate.open()
+    while threads.stats().under_way:
+        await asyncio.sleep(0)
+    task.cancel()  # before its turn comes
+    await asyncio.wait([task])
+    assert task.cancelled()
+    stats = threads.stats()
+    assert (stats.under_way, stats.abandoned, stats.given_up) == (0, 0, 0)
+
+
+async def test_an_error_is_freed_without_the_garbage_collector(threads: Threads) -> None:
+    class BrokenError(Exception):
+        pass
+
+    def fail() -> None:
+        raise BrokenError
+
+    gc.disable()
+    try:
+        try:
+            await threads.run(fail)
+        except BrokenError as error:
+            left = weakref.ref(error)
+        await until(lambda: left() is None)
+    finally:
+        gc.enable()
 
 
 async def test_abandoned_threads_are_replaced_up_to_a_cap_and_counted(
