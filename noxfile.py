@@ -61,7 +61,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     # Each worker starts servers of its own, so there are few; `-- -n 0` runs all in one process.
     workers = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
-    # What crosses a wire is tested on the oldest Python alone, what is logic on each.
+    # The session's servers are asked on the oldest Python alone; all else is run on each.
     some = () if session.python == REQUIRED else ("-m", "not external_service")
     session.run("pytest", *workers, *some, *session.posargs)
 
